@@ -1,1 +1,10 @@
+//! Switchyard: a gateway between those who give work to coding agents and the daemons
+//! that run them. Read `ARCHITECTURE.md` first; the modules follow its code map.
 
+pub mod app;
+pub mod auth;
+pub mod dispatch;
+pub mod http;
+pub mod live;
+pub mod model;
+pub mod store;

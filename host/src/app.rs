@@ -1,0 +1,48 @@
+//! The handles a handler may reach. Built once, holds no logic.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::auth::Auth;
+use crate::live::events::Events;
+use crate::live::wakeups::Wakeups;
+use crate::model::time::Clock;
+use crate::store::Db;
+
+/// Cheap to clone; every clone is the same application.
+#[derive(Clone)]
+pub struct App(Arc<Handles>);
+
+pub struct Handles {
+    pub db: Db,
+    pub clock: Clock,
+    pub auth: Auth,
+    pub events: Events,
+    pub wakeups: Wakeups,
+    pub flags: Flags,
+}
+
+/// Switches that deployments set in the environment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flags {
+    /// `composio_mcp_apps`: whether a task's overlay and connected apps are delivered.
+    pub composio_mcp_apps: bool,
+    /// `runtime_brief_slim`, as daemons read it: `off`, `on`, or a variant's name.
+    pub runtime_brief_slim: String,
+    /// Whether nobody may create a workspace.
+    pub disable_workspace_creation: bool,
+}
+
+impl App {
+    pub fn new(handles: Handles) -> Self {
+        Self(Arc::new(handles))
+    }
+}
+
+impl Deref for App {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}

@@ -1,0 +1,7 @@
+//! What happens to a task, one verb a file.
+
+pub mod enqueue;
+pub mod originator;
+pub mod permission;
+pub mod refresh;
+pub mod wakeup;

@@ -1,0 +1,207 @@
+//! What a handler asks for in its signature: the caller, the workspace it acts in, and the
+//! runtime or task a path names, with "malformed, absent, not yours" settled before the
+//! first line.
+
+use axum::RequestPartsExt;
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use uuid::Uuid;
+
+use super::error::Error;
+use crate::app::App;
+use crate::auth::Identity;
+use crate::model::ids::{AgentId, RuntimeId, TaskId, UserId, WorkspaceId};
+use crate::model::runtime::Runtime;
+use crate::model::task::Task;
+use crate::model::workspace::Role;
+use crate::store::{Db, StoreError, runtimes, tasks};
+
+/// Who calls; put there by a guard.
+#[derive(Clone, Debug)]
+pub struct Caller(pub Identity);
+
+/// Who acts, as rules see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Actor {
+    Member(UserId),
+    /// An agent, while it runs the task.
+    Agent {
+        id: AgentId,
+        task_id: TaskId,
+    },
+}
+
+impl Actor {
+    /// `member` or `agent`.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Member(_) => "member",
+            Self::Agent { .. } => "agent",
+        }
+    }
+
+    pub fn id(self) -> Uuid {
+        match self {
+            Self::Member(id) => id.0,
+            Self::Agent { id, .. } => id.0,
+        }
+    }
+
+    pub fn is_agent(self) -> bool {
+        matches!(self, Self::Agent { .. })
+    }
+
+    pub fn task_id(self) -> Option<TaskId> {
+        match self {
+            Self::Agent { task_id, .. } => Some(task_id),
+            Self::Member(_) => None,
+        }
+    }
+}
+
+/// The workspace a request works in, and as whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    pub workspace_id: WorkspaceId,
+    /// The authenticated user; for an agent, the owner of its runtime.
+    pub user_id: UserId,
+    pub role: Role,
+    pub actor: Actor,
+}
+
+impl Scope {
+    /// 403 unless the user is an owner or admin.
+    pub fn require_admin(&self) -> Result<(), Error> {
+        if self.role.is_admin() { Ok(()) } else { Err(Error::forbidden("insufficient permissions")) }
+    }
+}
+
+/// The runtime in the path, which the caller may use.
+#[derive(Clone, Debug)]
+pub struct RuntimeAccess(pub Runtime);
+
+/// The task in the path, which the caller may use, and the workspace it belongs to.
+#[derive(Clone, Debug)]
+pub struct TaskAccess {
+    pub task: Task,
+    pub workspace_id: WorkspaceId,
+}
+
+impl FromRequestParts<App> for App {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        Ok(app.clone())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Error::unauthorized("missing authorization"))
+    }
+}
+
+impl Caller {
+    /// The person behind the call; a daemon's token has none.
+    pub fn user_id(&self) -> Option<UserId> {
+        match self.0 {
+            Identity::User { user_id } | Identity::Task { user_id, .. } => Some(user_id),
+            Identity::Daemon { .. } => None,
+        }
+    }
+
+    /// The person behind the call, on routes that need one.
+    pub fn require_user(&self) -> Result<UserId, Error> {
+        self.user_id().ok_or_else(|| Error::unauthorized("user not authenticated"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Scope {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let scope = parts.extensions.get::<Self>().copied();
+        scope.ok_or_else(|| Error::bad_request("workspace_id or workspace_slug is required"))
+    }
+}
+
+impl FromRequestParts<App> for RuntimeAccess {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let id = RuntimeId::parse(&path_segment(parts, "runtimeId").await)
+            .ok_or_else(|| Error::bad_request("invalid runtime_id"))?;
+        runtime(app, &caller, id).await.map(Self)
+    }
+}
+
+/// The runtime with this id, if the caller may use it. "Absent" is said only when the row
+/// does not exist: a daemon forgets a runtime that it is told of in that way.
+pub async fn runtime(app: &App, caller: &Caller, id: RuntimeId) -> Result<Runtime, Error> {
+    let failed = |error: StoreError| Error::internal("failed to load runtime", error);
+    let mut conn = app.db.reader().await.map_err(failed)?;
+    let runtime = runtimes::find(&mut conn, id).await.map_err(failed)?;
+    drop(conn);
+    let runtime = runtime.ok_or_else(|| Error::not_found("runtime not found"))?;
+    if may_use(app, caller, runtime.workspace_id).await.map_err(failed)? {
+        Ok(runtime)
+    } else {
+        Err(Error::not_found("not found"))
+    }
+}
+
+impl FromRequestParts<App> for TaskAccess {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let id = path_segment(parts, "taskId").await;
+        task(app, &caller, &id).await
+    }
+}
+
+/// The task with this id, if the caller may use it; see [`runtime`] for what "absent" does.
+pub async fn task(app: &App, caller: &Caller, id: &str) -> Result<TaskAccess, Error> {
+    let id = TaskId::parse(id).ok_or_else(|| Error::bad_request("invalid task_id"))?;
+    let found =
+        find_task(&app.db, id).await.map_err(|error| Error::internal("failed to load task", error))?;
+    let Some((task, Some(workspace_id))) = found else {
+        return Err(Error::not_found("task not found"));
+    };
+    let allowed = may_use(app, caller, workspace_id).await;
+    if allowed.map_err(|error| Error::internal("failed to load task", error))? {
+        Ok(TaskAccess { task, workspace_id })
+    } else {
+        Err(Error::not_found("not found"))
+    }
+}
+
+async fn find_task(db: &Db, id: TaskId) -> Result<Option<(Task, Option<WorkspaceId>)>, StoreError> {
+    let mut conn = db.reader().await?;
+    let Some(task) = tasks::find(&mut conn, id).await? else { return Ok(None) };
+    let workspace = tasks::find_workspace(&mut conn, &task).await?;
+    Ok(Some((task, workspace)))
+}
+
+/// A daemon's token opens its one workspace; a person's opens those it is a member of.
+pub async fn may_use(app: &App, caller: &Caller, workspace: WorkspaceId) -> Result<bool, StoreError> {
+    match &caller.0 {
+        Identity::Daemon { workspace_id, .. } | Identity::Task { workspace_id, .. } => {
+            Ok(*workspace_id == workspace)
+        }
+        Identity::User { user_id } => app.auth.is_member(*user_id, workspace).await,
+    }
+}
+
+/// The text of a path parameter; empty when the route has none of that name.
+pub async fn path_segment(parts: &mut Parts, name: &str) -> String {
+    let params = parts.extract::<RawPathParams>().await;
+    let found = params
+        .ok()
+        .and_then(|params| params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned()));
+    found.unwrap_or_default()
+}

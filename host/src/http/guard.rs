@@ -1,0 +1,173 @@
+//! What stands before the routes: who calls, and for which workspace. What a guard found
+//! out is left in the request's extensions, where the extractors pick it up.
+
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::{RequestExt, http::Uri};
+
+use super::error::Error;
+use super::extract::{Actor, Caller, Scope};
+use crate::app::App;
+use crate::auth::Identity;
+use crate::model::ids::{AgentId, TaskId, UserId, WorkspaceId, parse_uuid};
+use crate::store::{agents, tasks, workspaces};
+
+/// `/api/daemon/*`: a daemon's or a person's token.
+pub async fn daemon_plane(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let header = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    let token = match header {
+        None | Some("") => return Err(Error::unauthorized("missing authorization header")),
+        Some(text) => {
+            text.strip_prefix("Bearer ").ok_or_else(|| Error::unauthorized("invalid authorization format"))?
+        }
+    };
+    let identity = app.auth.daemon_plane(token).await?;
+    request.extensions_mut().insert(Caller(identity));
+    Ok(next.run(request).await)
+}
+
+/// The rest of `/api`: a person's token, or that of an agent at work.
+pub async fn user_plane(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Error> {
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|text| text.strip_prefix("Bearer ")).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| Error::unauthorized("missing authorization"))?;
+    let identity = app.auth.user_plane(token).await?;
+    request.extensions_mut().insert(Caller(identity));
+    Ok(next.run(request).await)
+}
+
+/// Routes whose workspace comes from a header or the query. Behind [`user_plane`].
+pub async fn scoped(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Error> {
+    let (user, workspace) = match caller(&request)? {
+        Identity::Task { user_id, workspace_id, .. } => (user_id, workspace_id),
+        Identity::User { user_id } => {
+            (user_id, named_workspace(&app, request.headers(), request.uri()).await?)
+        }
+        Identity::Daemon { .. } => return Err(Error::unauthorized("invalid token")),
+    };
+    let scope = enter(&app, &caller(&request)?, request.headers(), user, workspace).await?;
+    request.extensions_mut().insert(scope);
+    Ok(next.run(request).await)
+}
+
+/// `/api/workspaces/{id}/…`. Behind [`user_plane`].
+pub async fn workspace_in_path(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let params: RawPathParams =
+        request.extract_parts().await.map_err(|_| Error::bad_request("invalid workspace_id"))?;
+    let id = params.iter().find(|(name, _)| *name == "id").map(|(_, id)| id.to_owned()).unwrap_or_default();
+    let user = match caller(&request)? {
+        Identity::Task { user_id, workspace_id, .. } => {
+            if parse_uuid(&id) != Some(workspace_id.0) {
+                return Err(Error::forbidden("task token is bound to a different workspace"));
+            }
+            user_id
+        }
+        Identity::User { user_id } => user_id,
+        Identity::Daemon { .. } => return Err(Error::unauthorized("invalid token")),
+    };
+    let workspace = WorkspaceId::parse(&id).ok_or_else(|| Error::bad_request("invalid workspace_id"))?;
+    let scope = enter(&app, &caller(&request)?, request.headers(), user, workspace).await?;
+    request.extensions_mut().insert(scope);
+    Ok(next.run(request).await)
+}
+
+/// The admin API: an operator's token.
+pub async fn operator(State(app): State<App>, request: Request, next: Next) -> Result<Response, Error> {
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = header.and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
+    if token.is_empty() {
+        return Err(Error::unauthorized("missing authorization: send `Authorization: Bearer <admin_token>`"));
+    }
+    let known = app.auth.is_admin(token).await;
+    if !known.map_err(|error| Error::internal("authentication is unavailable; try again", error))? {
+        return Err(Error::unauthorized("invalid admin token"));
+    }
+    Ok(next.run(request).await)
+}
+
+/// `HEAD` is not served, as clients of this wire expect.
+pub async fn no_head(request: Request, next: Next) -> Response {
+    if request.method() == Method::HEAD {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    next.run(request).await
+}
+
+/// What an unmatched path gets.
+pub async fn page_not_found() -> Response {
+    let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (StatusCode::NOT_FOUND, text, "404 page not found\n").into_response()
+}
+
+fn caller(request: &Request) -> Result<Identity, Error> {
+    let caller = request.extensions().get::<Caller>();
+    caller
+        .map(|Caller(identity)| identity.clone())
+        .ok_or_else(|| Error::unauthorized("missing authorization"))
+}
+
+/// The first of slug in the query, slug header, id in the query, id header.
+async fn named_workspace(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<WorkspaceId, Error> {
+    let query = |name: &str| {
+        let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        let found = pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        found.filter(|value| !value.is_empty())
+    };
+    let header = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        value.filter(|value| !value.is_empty())
+    };
+    if let Some(slug) = query("workspace_slug").or_else(|| header("x-workspace-slug")) {
+        let found = workspaces::find_id_by_slug(&mut app.db.reader().await?, &slug.replace('\0', "")).await?;
+        return found.ok_or_else(|| Error::not_found("workspace not found"));
+    }
+    let id = query("workspace_id").or_else(|| header("x-workspace-id"));
+    let id = id.ok_or_else(|| Error::bad_request("workspace_id or workspace_slug is required"))?;
+    WorkspaceId::parse(&id).ok_or_else(|| Error::bad_request("invalid workspace_id"))
+}
+
+/// Checks the membership and settles who acts.
+async fn enter(
+    app: &App,
+    caller: &Identity,
+    headers: &HeaderMap,
+    user_id: UserId,
+    workspace_id: WorkspaceId,
+) -> Result<Scope, Error> {
+    let role = app.auth.role(user_id, workspace_id).await?;
+    let role = role.ok_or_else(|| Error::not_found("workspace not found"))?;
+    let actor = match *caller {
+        Identity::Task { agent_id, task_id, .. } => Actor::Agent { id: agent_id, task_id },
+        _ => claimed_agent(app, headers, workspace_id).await?.unwrap_or(Actor::Member(user_id)),
+    };
+    Ok(Scope { workspace_id, user_id, role, actor })
+}
+
+/// The agent that a person's tool says it acts for: both headers, an agent of this
+/// workspace, and a task of that agent. Anything less means the person.
+async fn claimed_agent(
+    app: &App,
+    headers: &HeaderMap,
+    workspace_id: WorkspaceId,
+) -> Result<Option<Actor>, Error> {
+    let id = |name: &str| headers.get(name).and_then(|value| parse_uuid(value.to_str().ok()?));
+    let (Some(agent), Some(task)) = (id("x-agent-id"), id("x-task-id")) else {
+        return Ok(None);
+    };
+    let (agent_id, task_id) = (AgentId(agent), TaskId(task));
+    let mut conn = app.db.reader().await?;
+    let Some(agent) = agents::find(&mut conn, agent_id).await? else { return Ok(None) };
+    let Some(task) = tasks::find(&mut conn, task_id).await? else { return Ok(None) };
+    let holds = agent.workspace_id == workspace_id && task.agent_id == agent_id;
+    Ok(holds.then_some(Actor::Agent { id: agent_id, task_id }))
+}

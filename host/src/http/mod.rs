@@ -1,0 +1,11 @@
+//! Parses requests and shapes answers. No SQL, no rules.
+
+pub mod admin;
+pub mod body;
+pub mod daemon;
+pub mod error;
+pub mod extract;
+pub mod guard;
+pub mod health;
+pub mod router;
+pub mod user;

@@ -1,0 +1,56 @@
+//! Every URL, readable top to bottom.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::{daemon, guard, health, user};
+use crate::app::App;
+
+/// The most a request may carry: messages and results may be long, and a skill bundle of
+/// 8 MiB grows when it is escaped.
+const BODY_LIMIT: usize = 32 << 20;
+
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' https: data:; \
+     connect-src 'self' wss:; frame-ancestors 'none'; object-src 'none'; base-uri 'self'; form-action 'self'",
+);
+
+/// What daemons and people reach.
+pub fn public(app: App) -> Router {
+    let router = Router::new()
+        .route("/health", get(health::health))
+        .route("/readyz", get(health::ready))
+        .route("/healthz", get(health::ready))
+        .nest("/api/daemon", daemon::routes(&app))
+        .merge(user::routes(&app))
+        .fallback(guard::page_not_found);
+    common(router).with_state(app)
+}
+
+/// What operators reach, on a listener of its own.
+pub fn admin(app: App) -> Router {
+    let operators =
+        Router::new().fallback(guard::page_not_found).layer(from_fn_with_state(app.clone(), guard::operator));
+    let router = Router::new()
+        .route("/health", get(health::health))
+        .route("/readyz", get(health::ready))
+        .nest("/admin", operators)
+        .fallback(guard::page_not_found);
+    common(router).with_state(app)
+}
+
+fn common(router: Router<App>) -> Router<App> {
+    router
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(guard::no_head))
+        .layer(CatchPanicLayer::custom(|_| {
+            tracing::error!("a handler panicked");
+            axum::response::IntoResponse::into_response(axum::http::StatusCode::INTERNAL_SERVER_ERROR)
+        }))
+        .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+}

@@ -1,0 +1,15 @@
+//! Nouns, statuses and the rules about them that need no I/O.
+
+pub mod agent;
+pub mod clean;
+pub mod failure;
+pub mod ids;
+pub mod issue;
+pub mod mention;
+pub mod redact;
+pub mod runtime;
+pub mod status;
+pub mod task;
+pub mod text;
+pub mod time;
+pub mod workspace;

@@ -1,0 +1,69 @@
+//! The clock, and the shapes a time has on the wire.
+
+use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
+
+pub type Time = DateTime<Utc>;
+
+/// The one place that asks what time it is. It hands out whole microseconds, because
+/// PostgreSQL keeps no more and a value must compare equal after a round trip.
+#[derive(Clone, Debug, Default)]
+pub struct Clock;
+
+impl Clock {
+    pub fn now(&self) -> Time {
+        let now = Utc::now();
+        now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
+    }
+}
+
+/// RFC 3339 with whole seconds, UTC, `Z`.
+pub fn seconds(time: Time) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// RFC 3339 with as many fractional digits as the value needs, UTC, `Z`.
+pub fn nanos(time: Time) -> String {
+    let text = time.to_rfc3339_opts(SecondsFormat::Nanos, true);
+    let digits = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+    format!("{digits}Z")
+}
+
+/// Serialises a time as [`seconds`].
+pub mod as_seconds {
+    use serde::Serializer;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    pub fn serialize<S: Serializer>(time: &super::Time, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::seconds(*time))
+    }
+}
+
+/// Serialises an optional time as [`seconds`] or `null`.
+pub mod as_seconds_or_null {
+    use serde::Serializer;
+
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
+    pub fn serialize<S: Serializer>(time: &Option<super::Time>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => serializer.serialize_str(&super::seconds(*time)),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_trimmed() {
+        for (given, expected) in [
+            ("2026-07-01T12:34:56Z", "2026-07-01T12:34:56Z"),
+            ("2026-07-01T12:34:50.120Z", "2026-07-01T12:34:50.12Z"),
+            ("2026-07-01T12:34:50.000001Z", "2026-07-01T12:34:50.000001Z"),
+        ] {
+            let time: Time = given.parse().unwrap_or_default();
+            assert_eq!(nanos(time), expected);
+        }
+    }
+}

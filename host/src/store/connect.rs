@@ -1,0 +1,172 @@
+//! Opens either database, checks that it may be used, and brings its schema up to date.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlitePool};
+
+use super::conn::{Db, Pool};
+use super::error::StoreError;
+use super::writer::Writer;
+
+/// Older ones can corrupt a write-ahead log that several connections use.
+const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+/// How often the write-ahead log is folded into the database file.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
+/// SQLite readers are threads; more than the cores only wait for each other.
+const SQLITE_READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub url: String,
+    /// How long a caller waits for a connection.
+    pub acquire_timeout: Duration,
+}
+
+impl Options {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), acquire_timeout: Duration::from_secs(5) }
+    }
+
+    pub fn engine(&self) -> Result<Engine, StoreError> {
+        match self.url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => Ok(Engine::Sqlite),
+            Some("postgres" | "postgresql") => Ok(Engine::Postgres),
+            _ => Err(StoreError::Unsupported(
+                "the database URL must start with `sqlite:` or `postgres://`".to_owned(),
+            )),
+        }
+    }
+}
+
+impl Db {
+    /// Connects and migrates.
+    pub async fn open(options: &Options) -> Result<Self, StoreError> {
+        match options.engine()? {
+            Engine::Sqlite => open_sqlite(options).await,
+            Engine::Postgres => open_postgres(options).await,
+        }
+    }
+}
+
+async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
+    let connect = SqliteConnectOptions::from_str(&options.url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(options.acquire_timeout)
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("temp_store", "MEMORY")
+        .pragma("cache_size", "-16000")
+        .optimize_on_close(true, 400)
+        .disable_statement_logging();
+    keep_private(connect.get_filename())?;
+    let one = |connect: SqliteConnectOptions| {
+        SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .acquire_timeout(options.acquire_timeout)
+            .connect_with(connect)
+    };
+    let writer = one(connect.clone()).await?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await?;
+    if !is_recent(&version) {
+        let (major, minor, patch) = OLDEST_SQLITE;
+        return Err(StoreError::Unsupported(format!(
+            "SQLite {version} is too old: {major}.{minor}.{patch} or newer is needed"
+        )));
+    }
+    SQLITE.run(&writer).await?;
+    let checkpoints = one(connect.clone()).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .acquire_timeout(options.acquire_timeout)
+        .connect_with(connect.pragma("query_only", "ON"))
+        .await?;
+    tokio::spawn(checkpoint(checkpoints, writer.clone()));
+    let (writer, _) = Writer::start(writer);
+    Ok(Db { pool: Pool::Sqlite { readers, writer } })
+}
+
+async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
+    let connect =
+        PgConnectOptions::from_str(&options.url)?.application_name("switchyard").disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .test_before_acquire(false)
+        .acquire_timeout(options.acquire_timeout)
+        .connect_with(connect)
+        .await?;
+    POSTGRES.run(&pool).await?;
+    Ok(Db { pool: Pool::Postgres(pool) })
+}
+
+/// Folds the log back on a connection of its own, so that no writer waits for it.
+async fn checkpoint(pool: SqlitePool, writer: SqlitePool) {
+    let mut every = tokio::time::interval(CHECKPOINT_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !writer.is_closed() {
+        every.tick().await;
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await {
+            tracing::debug!(%error, "a checkpoint was put off");
+        }
+    }
+    pool.close().await;
+}
+
+/// The file holds secrets: nobody but its owner reads it.
+fn keep_private(file: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+
+    let name = file.to_string_lossy();
+    if name.is_empty() || name.starts_with(":memory:") || name.starts_with("file:") {
+        return Ok(());
+    }
+    let made = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|_| std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)));
+    made.map_err(|error| StoreError::Unsupported(format!("cannot open the database file {name}: {error}")))
+}
+
+fn is_recent(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next()) >= OLDEST_SQLITE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_recent;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(is_recent("3.51.3") && is_recent("3.100.0") && is_recent("4.0.0"));
+        assert!(!is_recent("3.51.2") && !is_recent("3.9.99") && !is_recent("nonsense"));
+    }
+}

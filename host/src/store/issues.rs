@@ -1,0 +1,44 @@
+//! Issues.
+
+use super::{Conn, StoreError};
+use crate::model::ids::IssueId;
+use crate::model::issue::Issue;
+
+from_row!(Issue {
+    id,
+    workspace_id,
+    number,
+    title,
+    description,
+    status,
+    priority,
+    assignee_type,
+    assignee_id,
+    creator_type,
+    creator_id,
+    parent_issue_id,
+    project_id,
+    origin_type,
+    origin_id,
+    position,
+    stage,
+    start_date,
+    due_date,
+    metadata,
+    first_executed_at,
+    created_at,
+    updated_at,
+});
+
+macro_rules! issue_columns {
+    () => {
+        "id, workspace_id, number, title, description, status, priority, assignee_type, assignee_id, creator_type, \
+         creator_id, parent_issue_id, project_id, origin_type, origin_id, position, stage, start_date, due_date, \
+         metadata, first_executed_at, created_at, updated_at"
+    };
+}
+
+pub async fn find(conn: &mut Conn, id: IssueId) -> Result<Option<Issue>, StoreError> {
+    const SQL: &str = concat!("SELECT ", issue_columns!(), " FROM issue WHERE id = $1");
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}

@@ -1,0 +1,33 @@
+//! Everything that is kept, in SQLite or PostgreSQL. The sole importer of sqlx.
+//!
+//! A function runs one query and returns a `model` value. Reads take a connection from
+//! [`Db::reader`]; writes run inside [`Db::write`], which is a transaction of its own on
+//! PostgreSQL and a savepoint of the next group on SQLite.
+
+#[macro_use]
+mod conn;
+mod connect;
+mod error;
+mod types;
+mod writer;
+
+pub mod agents;
+pub mod comments;
+pub mod issues;
+pub mod messages;
+pub mod projects;
+pub mod queue;
+pub mod runtimes;
+pub mod sessions;
+pub mod skills;
+pub mod squads;
+pub mod tasks;
+pub mod tokens;
+pub mod usage;
+pub mod users;
+pub mod workspaces;
+
+pub use conn::{Conn, Db};
+pub use connect::{Engine, Options};
+pub use error::StoreError;
+pub use writer::Durability;

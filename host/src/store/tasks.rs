@@ -1,0 +1,297 @@
+//! Tasks: reading them, queueing them, and each transition as one guarded statement that
+//! says by its answer whether it happened.
+
+use serde_json::Value;
+
+use super::{Conn, StoreError};
+use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId, WorkspaceId};
+use crate::model::status::TaskStatus;
+use crate::model::task::{NewTask, Task};
+use crate::model::time::Time;
+
+from_row!(Task {
+    id,
+    agent_id,
+    runtime_id,
+    issue_id,
+    chat_session_id,
+    autopilot_run_id,
+    status,
+    priority,
+    claim_epoch,
+    dispatched_at,
+    started_at,
+    completed_at,
+    prepare_lease_expires_at,
+    wait_reason,
+    result,
+    error,
+    failure_reason,
+    context,
+    session_id,
+    work_dir,
+    trigger_comment_id,
+    trigger_summary,
+    attempt,
+    max_attempts,
+    parent_task_id,
+    force_fresh_session,
+    is_leader_task,
+    squad_id,
+    handoff_note,
+    initiator_user_id,
+    originator_user_id,
+    escalation_for_task_id,
+    fire_at,
+    created_at,
+});
+
+/// The columns of a [`Task`], for every query that gives one.
+macro_rules! task_columns {
+    () => {
+        "id, agent_id, runtime_id, issue_id, chat_session_id, autopilot_run_id, status, priority, claim_epoch, \
+         dispatched_at, started_at, completed_at, prepare_lease_expires_at, wait_reason, result, error, \
+         failure_reason, context, session_id, work_dir, trigger_comment_id, trigger_summary, attempt, \
+         max_attempts, parent_task_id, force_fresh_session, is_leader_task, squad_id, handoff_note, \
+         initiator_user_id, originator_user_id, escalation_for_task_id, fire_at, created_at"
+    };
+}
+pub(in crate::store) use task_columns;
+
+pub async fn find(conn: &mut Conn, id: TaskId) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!("SELECT ", task_columns!(), " FROM agent_task_queue WHERE id = $1");
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+/// The workspace that a task's own source names: its issue, its chat session, its
+/// autopilot, or its quick-create document. `None` when none of them does.
+pub async fn find_workspace(conn: &mut Conn, task: &Task) -> Result<Option<WorkspaceId>, StoreError> {
+    const SQL: &str = "SELECT COALESCE(
+            (SELECT workspace_id FROM issue WHERE id = $1),
+            (SELECT workspace_id FROM chat_session WHERE id = $2),
+            (SELECT a.workspace_id FROM autopilot_run r JOIN autopilot a ON a.id = r.autopilot_id WHERE r.id = $3))";
+    let bound = task.issue_id.is_some() || task.chat_session_id.is_some() || task.autopilot_run_id.is_some();
+    if !bound {
+        return Ok(task.quick_create().and_then(|document| document.workspace_id).map(WorkspaceId));
+    }
+    let found: Option<WorkspaceId> = on_conn!(conn, |c| sqlx::query_scalar(SQL)
+        .bind(task.issue_id)
+        .bind(task.chat_session_id)
+        .bind(task.autopilot_run_id)
+        .fetch_one(c)
+        .await)?;
+    Ok(found)
+}
+
+/// Adds a task. `None` when the pending slot of its issue and agent is taken.
+pub async fn insert(conn: &mut Conn, new: NewTask) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "INSERT INTO agent_task_queue (id, agent_id, runtime_id, issue_id, chat_session_id, status, priority, context,
+            session_id, work_dir, trigger_comment_id, trigger_summary, attempt, max_attempts, parent_task_id,
+            force_fresh_session, is_leader_task, squad_id, handoff_note, initiator_user_id, originator_user_id,
+            escalation_for_task_id, fire_at, runtime_mcp_overlay, runtime_connected_apps, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+            $23, $24, $25, $26)
+        ON CONFLICT (issue_id, agent_id) WHERE status IN ('queued', 'dispatched') DO NOTHING
+        RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(new.id)
+        .bind(new.agent_id)
+        .bind(new.runtime_id)
+        .bind(new.issue_id)
+        .bind(new.chat_session_id)
+        .bind(new.status)
+        .bind(new.priority)
+        .bind(&new.context)
+        .bind(&new.session_id)
+        .bind(&new.work_dir)
+        .bind(new.trigger_comment_id)
+        .bind(&new.trigger_summary)
+        .bind(new.attempt)
+        .bind(new.max_attempts)
+        .bind(new.parent_task_id)
+        .bind(new.force_fresh_session)
+        .bind(new.is_leader_task)
+        .bind(new.squad_id)
+        .bind(&new.handoff_note)
+        .bind(new.initiator_user_id)
+        .bind(new.originator_user_id)
+        .bind(new.escalation_for_task_id)
+        .bind(new.fire_at)
+        .bind(&new.runtime_mcp_overlay)
+        .bind(&new.runtime_connected_apps)
+        .bind(new.created_at)
+        .fetch_optional(c)
+        .await)?)
+}
+
+/// Queued and dispatched tasks of a runtime, as a claim would take them.
+pub async fn list_pending(conn: &mut Conn, runtime: RuntimeId) -> Result<Vec<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        task_columns!(),
+        " FROM agent_task_queue WHERE runtime_id = $1 AND status IN ('queued', 'dispatched')
+        ORDER BY priority DESC, created_at, id"
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(runtime).fetch_all(c).await)?)
+}
+
+/// Whether a queued or dispatched task of the pair exists.
+pub async fn has_pending(conn: &mut Conn, issue: IssueId, agent: AgentId) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM agent_task_queue
+        WHERE issue_id = $1 AND agent_id = $2 AND status IN ('queued', 'dispatched') LIMIT 1";
+    let row: Option<i32> =
+        on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(issue).bind(agent).fetch_optional(c).await)?;
+    Ok(row.is_some())
+}
+
+/// Dispatched or waiting becomes running. `None` when it was neither.
+pub async fn start(conn: &mut Conn, id: TaskId, now: Time) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'running', started_at = $2, wait_reason = NULL,
+            prepare_lease_expires_at = NULL
+        WHERE id = $1 AND status IN ('dispatched', 'waiting_local_directory') RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(now).fetch_optional(c).await)?)
+}
+
+/// Running becomes completed. A pinned session or directory survives an empty one. `None`
+/// when it was not running.
+pub async fn complete(
+    conn: &mut Conn,
+    id: TaskId,
+    result: &Value,
+    session_id: Option<&str>,
+    work_dir: Option<&str>,
+    now: Time,
+) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'completed', completed_at = $2, result = $3,
+            session_id = COALESCE($4, session_id), work_dir = COALESCE($5, work_dir),
+            prepare_lease_expires_at = NULL
+        WHERE id = $1 AND status = 'running' RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(id)
+        .bind(now)
+        .bind(result)
+        .bind(session_id)
+        .bind(work_dir)
+        .fetch_optional(c)
+        .await)?)
+}
+
+/// In flight becomes failed. `None` when it was not in flight.
+pub async fn fail(
+    conn: &mut Conn,
+    id: TaskId,
+    error: &str,
+    reason: &str,
+    session_id: Option<&str>,
+    work_dir: Option<&str>,
+    now: Time,
+) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'failed', completed_at = $2, error = $3, failure_reason = $4,
+            session_id = COALESCE($5, session_id), work_dir = COALESCE($6, work_dir),
+            wait_reason = NULL, prepare_lease_expires_at = NULL
+        WHERE id = $1 AND status IN ('dispatched', 'running', 'waiting_local_directory') RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(id)
+        .bind(now)
+        .bind(error)
+        .bind(reason)
+        .bind(session_id)
+        .bind(work_dir)
+        .fetch_optional(c)
+        .await)?)
+}
+
+/// Active becomes cancelled. `None` when it was over already.
+pub async fn cancel(conn: &mut Conn, id: TaskId, now: Time) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $2, prepare_lease_expires_at = NULL
+        WHERE id = $1 AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory', 'running')
+        RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(now).fetch_optional(c).await)?)
+}
+
+/// Which active tasks a bulk cancel means.
+#[derive(Clone, Copy, Debug)]
+pub enum CancelScope {
+    Issue(IssueId),
+    IssueAndAgent(IssueId, AgentId),
+    Agent(AgentId),
+    TriggerComment(crate::model::ids::CommentId),
+}
+
+/// Cancels every active task of the scope and gives the rows as they are now.
+pub async fn cancel_all(conn: &mut Conn, scope: CancelScope, now: Time) -> Result<Vec<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $1, prepare_lease_expires_at = NULL
+        WHERE ($2 IS NULL OR issue_id = $2) AND ($3 IS NULL OR agent_id = $3)
+            AND ($4 IS NULL OR trigger_comment_id = $4)
+            AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory', 'running')
+        RETURNING ",
+        task_columns!()
+    );
+    let (issue, agent, comment) = match scope {
+        CancelScope::Issue(issue) => (Some(issue), None, None),
+        CancelScope::IssueAndAgent(issue, agent) => (Some(issue), Some(agent), None),
+        CancelScope::Agent(agent) => (None, Some(agent), None),
+        CancelScope::TriggerComment(comment) => (None, None, Some(comment)),
+    };
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(now)
+        .bind(issue)
+        .bind(agent)
+        .bind(comment)
+        .fetch_all(c)
+        .await)?)
+}
+
+/// Silently ends the fallbacks that wait in case `primary` never starts.
+pub async fn cancel_escalations_of(conn: &mut Conn, primary: TaskId, now: Time) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE agent_task_queue
+        SET status = 'cancelled', completed_at = $2, prepare_lease_expires_at = NULL
+        WHERE escalation_for_task_id = $1
+            AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory')";
+    on_conn!(conn, |c| sqlx::query(SQL).bind(primary).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+/// The same for every primary task of one agent on one issue: it has spoken.
+pub async fn cancel_escalations_on(
+    conn: &mut Conn,
+    issue: IssueId,
+    primary_agent: AgentId,
+    now: Time,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE agent_task_queue
+        SET status = 'cancelled', completed_at = $3, prepare_lease_expires_at = NULL
+        WHERE status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory')
+            AND escalation_for_task_id IN
+                (SELECT id FROM agent_task_queue WHERE issue_id = $1 AND agent_id = $2)";
+    on_conn!(conn, |c| sqlx::query(SQL)
+        .bind(issue)
+        .bind(primary_agent)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// Only the status, for a daemon that asks whether it may go on.
+pub async fn find_status(conn: &mut Conn, id: TaskId) -> Result<Option<TaskStatus>, StoreError> {
+    const SQL: &str = "SELECT status FROM agent_task_queue WHERE id = $1";
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(id).fetch_optional(c).await)?)
+}

@@ -1,0 +1,87 @@
+//! People and their membership in workspaces.
+
+use super::{Conn, StoreError};
+use crate::model::ids::{UserId, WorkspaceId};
+use crate::model::time::Time;
+use crate::model::workspace::{Role, User};
+
+from_row!(User {
+    id,
+    name,
+    email,
+    avatar_url,
+    profile_description,
+    timezone,
+    language,
+    onboarded_at,
+    onboarding_questionnaire,
+    starter_content_state,
+    created_at,
+    updated_at,
+});
+
+pub async fn find(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
+    const SQL: &str = r#"SELECT id, name, email, avatar_url, profile_description, timezone, language, onboarded_at,
+        onboarding_questionnaire, starter_content_state, created_at, updated_at FROM "user" WHERE id = $1"#;
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+pub async fn find_by_email(conn: &mut Conn, email: &str) -> Result<Option<UserId>, StoreError> {
+    const SQL: &str = r#"SELECT id FROM "user" WHERE email = $1"#;
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(email).fetch_optional(c).await)?)
+}
+
+pub async fn insert(
+    conn: &mut Conn,
+    id: UserId,
+    name: &str,
+    email: &str,
+    now: Time,
+) -> Result<(), StoreError> {
+    const SQL: &str =
+        r#"INSERT INTO "user" (id, name, email, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)"#;
+    on_conn!(conn, |c| sqlx::query(SQL)
+        .bind(id)
+        .bind(name)
+        .bind(email)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// The user's role in the workspace; `None` for somebody who is no member.
+pub async fn find_role(
+    conn: &mut Conn,
+    user: UserId,
+    workspace: WorkspaceId,
+) -> Result<Option<Role>, StoreError> {
+    const SQL: &str = "SELECT role FROM member WHERE workspace_id = $1 AND user_id = $2";
+    let role: Option<String> =
+        on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(workspace).bind(user).fetch_optional(c).await)?;
+    Ok(role.and_then(|role| Role::parse(&role)))
+}
+
+pub async fn insert_member(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    user: UserId,
+    role: &str,
+    now: Time,
+) -> Result<(), StoreError> {
+    const SQL: &str =
+        "INSERT INTO member (id, workspace_id, user_id, role, created_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (workspace_id, user_id) DO NOTHING";
+    let id = uuid::Uuid::now_v7();
+    on_conn!(conn, |c| sqlx::query(SQL)
+        .bind(id)
+        .bind(workspace)
+        .bind(user)
+        .bind(role)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Tenants.
+
+use super::{Conn, StoreError};
+use crate::model::ids::{UserId, WorkspaceId};
+use crate::model::workspace::Workspace;
+
+from_row!(Workspace {
+    id,
+    name,
+    slug,
+    description,
+    context,
+    avatar_url,
+    settings,
+    repos,
+    issue_prefix,
+    created_at,
+    updated_at,
+});
+
+pub async fn find(conn: &mut Conn, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+    const SQL: &str =
+        "SELECT id, name, slug, description, context, avatar_url, settings, repos, issue_prefix,
+        created_at, updated_at FROM workspace WHERE id = $1";
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+pub async fn find_id_by_slug(conn: &mut Conn, slug: &str) -> Result<Option<WorkspaceId>, StoreError> {
+    const SQL: &str = "SELECT id FROM workspace WHERE slug = $1";
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(slug).fetch_optional(c).await)?)
+}
+
+/// The workspaces a user belongs to, oldest first.
+pub async fn list_of_user(conn: &mut Conn, user: UserId) -> Result<Vec<Workspace>, StoreError> {
+    const SQL: &str =
+        "SELECT w.id, w.name, w.slug, w.description, w.context, w.avatar_url, w.settings, w.repos,
+        w.issue_prefix, w.created_at, w.updated_at FROM workspace w JOIN member m ON m.workspace_id = w.id
+        WHERE m.user_id = $1 ORDER BY w.created_at, w.id";
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(user).fetch_all(c).await)?)
+}
+
+pub async fn insert(conn: &mut Conn, workspace: &Workspace) -> Result<(), StoreError> {
+    const SQL: &str =
+        "INSERT INTO workspace (id, name, slug, description, context, avatar_url, settings, repos,
+        issue_prefix, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    on_conn!(conn, |c| sqlx::query(SQL)
+        .bind(workspace.id)
+        .bind(&workspace.name)
+        .bind(&workspace.slug)
+        .bind(&workspace.description)
+        .bind(&workspace.context)
+        .bind(&workspace.avatar_url)
+        .bind(&workspace.settings)
+        .bind(&workspace.repos)
+        .bind(&workspace.issue_prefix)
+        .bind(workspace.created_at)
+        .bind(workspace.updated_at)
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! The one writer of SQLite. What arrived while the last group was being synced runs as
+//! the next: one `BEGIN IMMEDIATE`, a savepoint for each caller, one commit, and only then
+//! everyone's answer. A commit costs a disk sync, so this is what makes writes cheap.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::SqlitePool;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::conn::Conn;
+use super::error::StoreError;
+
+/// How many callers share a commit at the most; more would make the first wait for long.
+const GROUP: usize = 256;
+/// How many callers may wait. Past it a caller waits for a place before it is queued.
+const QUEUE: usize = 4096;
+
+/// What a power cut may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// Nothing: the write-ahead log is synced before the answer.
+    Durable,
+    /// The last moments, never the order or the shape of what is kept.
+    Relaxed,
+}
+
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Message>,
+}
+
+enum Message {
+    Job(Job),
+    Close(oneshot::Sender<()>),
+}
+
+struct Job {
+    durability: Durability,
+    work: Work,
+}
+
+type Work = Box<dyn for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Finished> + Send>;
+
+/// A job that ran: whether its savepoint is kept, and how to tell its caller.
+struct Finished {
+    keep: bool,
+    answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+impl Writer {
+    /// Starts the task that owns `pool`'s only connection.
+    pub(super) fn start(pool: SqlitePool) -> (Self, JoinHandle<()>) {
+        let (jobs, inbox) = mpsc::channel(QUEUE);
+        (Self { jobs }, tokio::spawn(run(pool, inbox)))
+    }
+
+    pub(super) async fn run<T, E, F>(&self, durability: Durability, work: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel::<Result<T, E>>();
+        let work: Work = Box::new(move |conn| {
+            // The call itself is inside the future, so that a panic is caught below.
+            async move {
+                let result = work(conn).await;
+                Finished {
+                    keep: result.is_ok(),
+                    answer: Box::new(move |committed| {
+                        let result = match committed {
+                            Ok(()) => result,
+                            Err(error) => result.and_then(|_| Err(E::from(error))),
+                        };
+                        // A caller that went away does not want to know.
+                        let _ = answer.send(result);
+                    }),
+                }
+            }
+            .boxed()
+        });
+        let job = Message::Job(Job { durability, work });
+        if self.jobs.send(job).await.is_err() {
+            return Err(StoreError::Unavailable(None).into());
+        }
+        answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable(None).into()))
+    }
+
+    /// Returns when everything queued so far is committed.
+    pub(super) async fn close(&self) {
+        let (done, finished) = oneshot::channel();
+        if self.jobs.send(Message::Close(done)).await.is_ok() {
+            let _ = finished.await;
+        }
+    }
+}
+
+async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>) {
+    let mut synced = None;
+    let mut held: Option<Conn> = None;
+    while let Some(message) = inbox.recv().await {
+        let mut group = Vec::new();
+        let mut closing = None;
+        let mut next = Some(message);
+        while let Some(message) = next {
+            match message {
+                Message::Job(job) => group.push(job),
+                Message::Close(done) => closing = Some(done),
+            }
+            next = if group.len() < GROUP && closing.is_none() { inbox.try_recv().ok() } else { None };
+        }
+        if !group.is_empty() {
+            let mut conn = match held.take() {
+                Some(conn) => conn,
+                None => match pool.acquire().await {
+                    Ok(conn) => Conn::Sqlite(conn),
+                    Err(error) => {
+                        // The callers' channels close, which they read as unavailable.
+                        tracing::error!(%error, "the writer could not open its connection");
+                        continue;
+                    }
+                },
+            };
+            match commit_group(&mut conn, group, &mut synced).await {
+                Ok(()) => held = Some(conn),
+                Err(error) => {
+                    // Whatever state it is in, a new connection is in none.
+                    tracing::error!(%error, "a group of writes failed; the connection is replaced");
+                    synced = None;
+                    if let Conn::Sqlite(conn) = conn {
+                        let _ = conn.close().await;
+                    }
+                }
+            }
+        }
+        if let Some(done) = closing {
+            drop(held.take());
+            pool.close().await;
+            let _ = done.send(());
+            return;
+        }
+    }
+}
+
+/// Runs a group as one transaction. An error means the connection must not be used again;
+/// every caller has been answered either way.
+async fn commit_group(
+    conn: &mut Conn,
+    group: Vec<Job>,
+    synced: &mut Option<Durability>,
+) -> Result<(), StoreError> {
+    let durability = if group.iter().any(|job| job.durability == Durability::Durable) {
+        Durability::Durable
+    } else {
+        Durability::Relaxed
+    };
+    if *synced != Some(durability) {
+        // Has no effect inside a transaction, so it goes first.
+        let pragma = match durability {
+            Durability::Durable => "PRAGMA synchronous = FULL",
+            Durability::Relaxed => "PRAGMA synchronous = NORMAL",
+        };
+        execute(conn, pragma).await?;
+        *synced = Some(durability);
+    }
+    execute(conn, "BEGIN IMMEDIATE").await?;
+    let alone = group.len() == 1;
+    let mut answers = Vec::with_capacity(group.len());
+    let mut anything = false;
+    for job in group {
+        if !alone {
+            execute(conn, "SAVEPOINT caller").await?;
+        }
+        let finished = AssertUnwindSafe(async { (job.work)(conn).await }).catch_unwind().await;
+        let keep = finished.as_ref().is_ok_and(|finished| finished.keep);
+        anything |= keep;
+        if !alone {
+            if !keep {
+                execute(conn, "ROLLBACK TO caller").await?;
+            }
+            execute(conn, "RELEASE caller").await?;
+        }
+        match finished {
+            Ok(finished) => answers.push(finished),
+            Err(_) => tracing::error!("a write panicked and was taken back"),
+        }
+    }
+    let ended = execute(conn, if anything { "COMMIT" } else { "ROLLBACK" }).await;
+    let failed = ended.is_err();
+    for finished in answers {
+        let committed = if failed && finished.keep { Err(StoreError::Unavailable(None)) } else { Ok(()) };
+        (finished.answer)(committed);
+    }
+    ended
+}
+
+async fn execute(conn: &mut Conn, sql: &'static str) -> Result<(), StoreError> {
+    on_conn!(conn, |c| sqlx::query(sql).execute(c).await.map(drop))?;
+    Ok(())
+}
