@@ -7,5 +7,6 @@ pub mod error;
 pub mod extract;
 pub mod guard;
 pub mod health;
+pub mod paths;
 pub mod router;
 pub mod user;
