@@ -12,6 +12,7 @@ mod types;
 mod writer;
 
 pub mod agents;
+pub mod claim;
 pub mod comments;
 pub mod issues;
 pub mod messages;
