@@ -8,4 +8,5 @@ pub mod extract;
 pub mod guard;
 pub mod health;
 pub mod router;
+pub mod task_body;
 pub mod user;
