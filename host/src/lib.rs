@@ -3,8 +3,14 @@
 
 pub mod app;
 pub mod auth;
+pub mod cli;
+pub mod config;
 pub mod dispatch;
+mod gateway;
 pub mod http;
 pub mod live;
 pub mod model;
 pub mod store;
+pub mod telemetry;
+
+pub use gateway::Gateway;

@@ -7,6 +7,7 @@ pub mod error;
 pub mod extract;
 pub mod guard;
 pub mod health;
+pub mod paths;
 pub mod router;
 pub mod task_body;
 pub mod user;

@@ -106,6 +106,13 @@ pub fn repos_version(normalised: &[Repo]) -> String {
     hex::encode(Sha256::digest(urls.join("\n")))
 }
 
+/// What issue numbers of a new workspace begin with: the first three ASCII letters of its
+/// name, or `WS` when it has none.
+pub fn default_issue_prefix(name: &str) -> String {
+    let letters: String = name.chars().filter(char::is_ascii_alphabetic).take(3).collect();
+    if letters.is_empty() { "WS".to_owned() } else { letters.to_ascii_uppercase() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

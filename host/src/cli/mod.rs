@@ -1,0 +1,44 @@
+//! The command line: one file a subcommand. Calls anything, is called by nothing.
+
+mod bootstrap;
+mod data;
+mod migrate;
+mod serve;
+mod token;
+
+use clap::{Parser, Subcommand};
+
+/// Gateway between those who give work to coding agents and the daemons that run them.
+#[derive(Parser)]
+#[command(name = "switchyard", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(serve::Args),
+    /// Make a user and the workspace it owns, and print fresh tokens
+    Bootstrap(bootstrap::Args),
+    /// Mint a token for a daemon
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Bring the database's schema up to date and stop
+    Migrate(migrate::Args),
+}
+
+/// Runs what the arguments ask for.
+pub fn run() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Bootstrap(args) => bootstrap::run(args).await,
+            Command::Token(command) => token::run(command).await,
+            Command::Migrate(args) => migrate::run(args).await,
+        }
+    })
+}

@@ -1,0 +1,51 @@
+//! `switchyard serve`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::data::DataArgs;
+use crate::config::Config;
+use crate::telemetry;
+
+#[derive(clap::Args, Serialize)]
+pub struct Args {
+    #[command(flatten)]
+    #[serde(flatten)]
+    data: DataArgs,
+    /// Where daemons and people reach the gateway; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
+    /// Where operators do [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_listen: Option<SocketAddr>,
+    /// The plugin document (default: the three built-in plugins)
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugins: Option<PathBuf>,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let config = Config::load(args.data.config.as_deref(), &args)?;
+    telemetry::init(&config)?;
+    let gateway = crate::Gateway::start(config).await?;
+    println!("listening http=http://{} admin=http://{}", gateway.listen, gateway.admin_listen);
+    stopped().await?;
+    tracing::info!("draining");
+    gateway.stop().await
+}
+
+/// Returns at SIGTERM or SIGINT.
+async fn stopped() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Every setting with its default and its check. The sole reader of the environment and of
+//! `switchyard.toml`. A flag beats a variable, a variable beats the file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::app::Flags;
+use crate::store::Options;
+
+/// The keys of `switchyard.toml`; each is also `SWITCHYARD_<KEY>` in capitals.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where daemons and people reach the gateway. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where operators do.
+    pub admin_listen: SocketAddr,
+    /// Holds the embedded database and the compiled plugins.
+    pub data_dir: PathBuf,
+    /// `sqlite:PATH` or `postgres://…`; absent means SQLite in the data dir.
+    #[serde(default)]
+    pub database_url: Option<String>,
+    /// The plugin document; absent means the three built-in plugins.
+    #[serde(default)]
+    pub plugins: Option<PathBuf>,
+    /// Where compiled plugins are kept; absent means below the data dir.
+    #[serde(default)]
+    pub code_cache_dir: Option<PathBuf>,
+    /// What is logged, as `level` or `module=level,…`.
+    pub log: String,
+    /// `text` or `json`, on standard error.
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Read from the working directory when no other file is named.
+const DEFAULT_FILE: &str = "switchyard.toml";
+
+/// The names of every key, for the environment and for the documentation's test.
+pub const KEYS: [&str; 8] =
+    ["listen", "admin_listen", "data_dir", "database_url", "plugins", "code_cache_dir", "log", "log_format"];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            data_dir: PathBuf::from("data"),
+            database_url: None,
+            plugins: None,
+            code_cache_dir: None,
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file (the named one, else `switchyard.toml` if it is there) and the
+    /// environment, and lays `flags` over both.
+    pub fn load(file: Option<&Path>, flags: &impl Serialize) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            anyhow::ensure!(file.is_file(), "the configuration file {} does not exist", file.display());
+            figment = figment.merge(Toml::file_exact(file));
+        } else if Path::new(DEFAULT_FILE).is_file() {
+            figment = figment.merge(Toml::file_exact(DEFAULT_FILE));
+        }
+        let figment =
+            figment.merge(Env::prefixed("SWITCHYARD_").only(&KEYS)).merge(Serialized::defaults(flags));
+        Ok(figment.extract()?)
+    }
+
+    /// How to reach the database.
+    pub fn database(&self) -> Options {
+        let embedded = || format!("sqlite:{}", self.data_dir.join("switchyard.db").display());
+        Options::new(self.database_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(embedded))
+    }
+
+    /// Where compiled plugins are kept.
+    pub fn code_cache(&self) -> PathBuf {
+        self.code_cache_dir.clone().unwrap_or_else(|| self.data_dir.join("code-cache"))
+    }
+
+    /// Makes the data dir, for its owner alone.
+    pub fn make_data_dir(&self) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.data_dir);
+        made.map_err(|error| anyhow::anyhow!("cannot make the data dir {}: {error}", self.data_dir.display()))
+    }
+}
+
+/// The switches that existing deployments set, under the names they know.
+pub fn flags() -> Flags {
+    let var = |name: &str| std::env::var(name).ok();
+    Flags {
+        composio_mcp_apps: var("FF_COMPOSIO_MCP_APPS").is_some_and(|text| switch(&text) != "off"),
+        runtime_brief_slim: var("FF_RUNTIME_BRIEF_SLIM")
+            .map_or_else(|| "off".to_owned(), |text| switch(&text)),
+        disable_workspace_creation: var("DISABLE_WORKSPACE_CREATION").as_deref() == Some("true"),
+    }
+}
+
+/// `on`, `off`, or the variant that a flag's text names. A percentage is on at 100 only:
+/// nobody is told apart yet.
+fn switch(text: &str) -> String {
+    match text.trim().to_lowercase().as_str() {
+        "true" | "on" | "1" | "yes" => "on".to_owned(),
+        "" | "false" | "off" | "0" | "no" => "off".to_owned(),
+        percent if percent.ends_with('%') => (if percent == "100%" { "on" } else { "off" }).to_owned(),
+        _ => text.trim().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_read_as_deployments_write_them() {
+        for (text, expected) in [
+            ("1", "on"),
+            ("Yes", "on"),
+            (" ", "off"),
+            ("0", "off"),
+            ("100%", "on"),
+            ("50%", "off"),
+            ("v2", "v2"),
+        ] {
+            assert_eq!(switch(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_key_is_named() {
+        let value = serde_json::to_value(Config::default()).unwrap_or_default();
+        let mut keys: Vec<String> =
+            value.as_object().into_iter().flat_map(|map| map.keys().cloned()).collect();
+        keys.sort();
+        let mut named = KEYS.map(str::to_owned).to_vec();
+        named.sort();
+        assert_eq!(keys, named);
+    }
+}

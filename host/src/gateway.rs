@@ -1,0 +1,89 @@
+//! A running gateway: listeners bound, everything it needs built, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::ServiceExt;
+use axum::extract::Request;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::Layer;
+
+use crate::app::{App, Handles};
+use crate::auth::Auth;
+use crate::config::{self, Config};
+use crate::http::{paths, router};
+use crate::live::events::Events;
+use crate::live::wakeups::Wakeups;
+use crate::model::time::Clock;
+use crate::store::Db;
+
+/// How long requests under way may take when the gateway stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+pub struct Gateway {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    app: App,
+    stopping: CancellationToken,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Gateway {
+    /// Binds, migrates, loads the plugins and answers requests when it returns.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        config.make_data_dir()?;
+        let bind = |address: SocketAddr| async move {
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+        };
+        let (public, admin) = (bind(config.listen).await?, bind(config.admin_listen).await?);
+        let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
+        let app = build(&config).await?;
+        let stopping = CancellationToken::new();
+        let servers = vec![
+            serve(public, router::public(app.clone()), stopping.clone()),
+            serve(admin, router::admin(app.clone()), stopping.clone()),
+        ];
+        Ok(Self { listen, admin_listen, app, stopping, servers })
+    }
+
+    /// Lets requests under way end, then closes the database.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stopping.cancel();
+        for server in self.servers {
+            match tokio::time::timeout(DRAIN, server).await {
+                Ok(ended) => ended??,
+                Err(_) => tracing::warn!("requests were still under way when the drain ended"),
+            }
+        }
+        self.app.db.close().await;
+        Ok(())
+    }
+}
+
+async fn build(config: &Config) -> anyhow::Result<App> {
+    let db = Db::open(&config.database()).await.context("cannot open the database")?;
+    let clock = Clock;
+    Ok(App::new(Handles {
+        auth: Auth::new(db.clone(), clock.clone()),
+        db,
+        clock,
+        events: Events::default(),
+        wakeups: Wakeups::default(),
+        flags: config::flags(),
+    }))
+}
+
+fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    stopping: CancellationToken,
+) -> JoinHandle<std::io::Result<()>> {
+    let service = tower::util::MapRequestLayer::new(paths::normalise).layer(router);
+    let service = ServiceExt::<Request>::into_make_service(service);
+    tokio::spawn(async move {
+        axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned()).await
+    })
+}
