@@ -1,7 +1,12 @@
 //! What happens to a task, one verb a file.
 
+pub mod comment;
+pub mod completion;
 pub mod enqueue;
+pub mod lifecycle;
+pub mod orphans;
 pub mod originator;
 pub mod permission;
 pub mod refresh;
+pub mod retry;
 pub mod wakeup;

@@ -59,48 +59,11 @@ fn time(time: Option<Time>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::{AgentId, RuntimeId};
-    use crate::model::status::TaskStatus;
-    use crate::model::time::Clock;
+    use crate::model::task::tests::sample;
 
     #[test]
     fn what_is_empty_is_left_out_and_what_is_promised_is_there() {
-        let task = Task {
-            id: crate::model::ids::TaskId::new(),
-            agent_id: AgentId::new(),
-            runtime_id: RuntimeId::new(),
-            issue_id: None,
-            chat_session_id: None,
-            autopilot_run_id: None,
-            status: TaskStatus::Queued,
-            priority: 0,
-            claim_epoch: 0,
-            dispatched_at: None,
-            started_at: None,
-            completed_at: None,
-            prepare_lease_expires_at: None,
-            wait_reason: None,
-            result: None,
-            error: None,
-            failure_reason: None,
-            context: None,
-            session_id: None,
-            work_dir: None,
-            trigger_comment_id: None,
-            trigger_summary: Some(String::new()),
-            attempt: 1,
-            max_attempts: 2,
-            parent_task_id: None,
-            force_fresh_session: false,
-            is_leader_task: false,
-            squad_id: None,
-            handoff_note: None,
-            initiator_user_id: None,
-            originator_user_id: None,
-            escalation_for_task_id: None,
-            fire_at: None,
-            created_at: Clock.now(),
-        };
+        let task = Task { trigger_summary: Some(String::new()), ..sample() };
         let body = task_body(&task, WorkspaceId::new());
         assert_eq!(body.len(), 16);
         assert_eq!(body["issue_id"], "");

@@ -12,15 +12,18 @@ mod types;
 mod writer;
 
 pub mod agents;
+pub mod batch;
 pub mod comments;
 pub mod issues;
 pub mod messages;
+pub mod profiles;
 pub mod projects;
 pub mod queue;
 pub mod runtimes;
 pub mod sessions;
 pub mod skills;
 pub mod squads;
+pub mod task_transitions;
 pub mod tasks;
 pub mod tokens;
 pub mod usage;
