@@ -100,7 +100,10 @@ mod tests {
         let parent = failed("timeout");
         let child = next_attempt(&parent, Clock.now()).unwrap_or_else(|| panic!("a retry"));
         assert_eq!((child.attempt, child.parent_task_id), (2, Some(parent.id)));
-        assert_eq!((&child.handoff_note, child.initiator_user_id), (&parent.handoff_note, parent.initiator_user_id));
+        assert_eq!(
+            (&child.handoff_note, child.initiator_user_id),
+            (&parent.handoff_note, parent.initiator_user_id)
+        );
         assert_eq!((&child.session_id, child.force_fresh_session), (&parent.session_id, false));
         let child = next_attempt(&failed("codex_semantic_inactivity"), Clock.now());
         assert!(child.is_some_and(|child| child.session_id.is_none()

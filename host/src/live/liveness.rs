@@ -63,9 +63,7 @@ impl Liveness {
                 let found: Result<bool, StoreError> = self
                     .0
                     .db
-                    .write_soon(move |c| {
-                        Box::pin(async move { runtimes::set_online(c, id, now).await })
-                    })
+                    .write_soon(move |c| Box::pin(async move { runtimes::set_online(c, id, now).await }))
                     .await;
                 let found = found?;
                 if found {
@@ -103,11 +101,8 @@ impl Liveness {
         }
         let count = due.len();
         let ids = Ids::of(due.into_iter().map(|id| id.0));
-        let written: Result<(), StoreError> = self
-            .0
-            .db
-            .write_soon(move |c| Box::pin(async move { runtimes::touch(c, ids, now).await }))
-            .await;
+        let written: Result<(), StoreError> =
+            self.0.db.write_soon(move |c| Box::pin(async move { runtimes::touch(c, ids, now).await })).await;
         match written {
             Ok(()) => tracing::debug!(count, "noted when runtimes were last seen"),
             Err(error) => tracing::warn!(%error, count, "when runtimes were last seen was not noted"),

@@ -9,11 +9,7 @@ use crate::model::message::TaskMessage;
 from_row!(TaskMessage { id, task_id, seq, kind = "type", tool, content, input, output, created_at });
 
 /// Adds a batch to one task, as one statement, all at the time of the first.
-pub async fn insert_batch(
-    conn: &mut Conn,
-    task: TaskId,
-    messages: &[TaskMessage],
-) -> Result<(), StoreError> {
+pub async fn insert_batch(conn: &mut Conn, task: TaskId, messages: &[TaskMessage]) -> Result<(), StoreError> {
     let Some(first) = messages.first() else { return Ok(()) };
     let rows = Value::Array(messages.iter().map(|message| row(message, conn)).collect());
     let sql = by_engine!(conn,
@@ -37,11 +33,7 @@ pub async fn insert_batch(
 }
 
 /// A task's messages in order; with `after`, only those of a greater number.
-pub async fn list(
-    conn: &mut Conn,
-    task: TaskId,
-    after: Option<i64>,
-) -> Result<Vec<TaskMessage>, StoreError> {
+pub async fn list(conn: &mut Conn, task: TaskId, after: Option<i64>) -> Result<Vec<TaskMessage>, StoreError> {
     const SQL: &str = "SELECT id, task_id, seq, type, tool, content, input, output, created_at
         FROM task_message WHERE task_id = $1 AND seq > $2 ORDER BY seq, id";
     let after = after.unwrap_or(i64::MIN);
@@ -51,8 +43,7 @@ pub async fn list(
 /// Whether a task left any message.
 pub async fn any(conn: &mut Conn, task: TaskId) -> Result<bool, StoreError> {
     const SQL: &str = "SELECT 1 FROM task_message WHERE task_id = $1 LIMIT 1";
-    let row: Option<i32> =
-        on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(task).fetch_optional(c).await)?;
+    let row: Option<i32> = on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(task).fetch_optional(c).await)?;
     Ok(row.is_some())
 }
 

@@ -62,7 +62,8 @@ pub async fn merge_pointer(
 /// Stores what the assistant says and marks the session unread since then, unless it
 /// already was.
 pub async fn insert_reply(conn: &mut Conn, reply: &Reply) -> Result<(), StoreError> {
-    const MESSAGE: &str = "INSERT INTO chat_message (id, chat_session_id, role, content, task_id, failure_reason,
+    const MESSAGE: &str =
+        "INSERT INTO chat_message (id, chat_session_id, role, content, task_id, failure_reason,
             elapsed_ms, created_at)
         VALUES ($1, $2, 'assistant', $3, $4, $5, $6, $7)";
     const UNREAD: &str = "UPDATE chat_session SET unread_since = $2 WHERE id = $1 AND unread_since IS NULL";

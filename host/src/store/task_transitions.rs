@@ -60,13 +60,7 @@ pub async fn pin(
     const SQL: &str = "UPDATE agent_task_queue
         SET session_id = COALESCE($2, session_id), work_dir = COALESCE($3, work_dir)
         WHERE id = $1 AND status IN ('dispatched', 'running')";
-    on_conn!(conn, |c| sqlx::query(SQL)
-        .bind(id)
-        .bind(session_id)
-        .bind(work_dir)
-        .execute(c)
-        .await
-        .map(drop))?;
+    on_conn!(conn, |c| sqlx::query(SQL).bind(id).bind(session_id).bind(work_dir).execute(c).await.map(drop))?;
     Ok(())
 }
 
