@@ -12,13 +12,14 @@ use crate::store::{Conn, StoreError, tasks};
 pub async fn queue(conn: &mut Conn, failed: &Task, now: Time) -> Result<Option<Task>, StoreError> {
     let Some(next) = next_attempt(failed, now) else { return Ok(None) };
     let queued = tasks::insert(conn, next).await?;
-    match &queued {
-        Some(task) => tracing::info!(
+    if let Some(task) = &queued {
+        tracing::info!(
             task.id = %task.id, parent.id = %failed.id, attempt = task.attempt, "a failed task is tried again"
-        ),
-        None => tracing::info!(
+        );
+    } else {
+        tracing::info!(
             task.id = %failed.id, "a failed task is not tried again: its agent has work waiting on the issue"
-        ),
+        );
     }
     Ok(queued)
 }

@@ -50,28 +50,24 @@ impl Liveness {
     /// gone.
     pub async fn beat(&self, runtime: &Runtime) -> Result<bool, StoreError> {
         let (id, now) = (runtime.id, self.0.clock.now());
-        match runtime.last_seen_at.filter(|_| runtime.status == "online") {
-            Some(seen_at) => {
-                let mut seen = self.seen();
-                seen.beats.insert(id, now);
-                if now - seen_at >= FRESH {
-                    seen.due.insert(id);
-                }
-                Ok(true)
+        if let Some(seen_at) = runtime.last_seen_at.filter(|_| runtime.status == "online") {
+            let mut seen = self.seen();
+            seen.beats.insert(id, now);
+            if now - seen_at >= FRESH {
+                seen.due.insert(id);
             }
-            None => {
-                let found: Result<bool, StoreError> = self
-                    .0
-                    .db
-                    .write_soon(move |c| Box::pin(async move { runtimes::set_online(c, id, now).await }))
-                    .await;
-                let found = found?;
-                if found {
-                    self.seen().beats.insert(id, now);
-                }
-                Ok(found)
-            }
+            return Ok(true);
         }
+        let found: Result<bool, StoreError> = self
+            .0
+            .db
+            .write_soon(move |c| Box::pin(async move { runtimes::set_online(c, id, now).await }))
+            .await;
+        let found = found?;
+        if found {
+            self.seen().beats.insert(id, now);
+        }
+        Ok(found)
     }
 
     /// Whether this node heard the runtime lately.

@@ -121,11 +121,10 @@ pub(super) async fn usage(
     };
     let mut entries = Vec::with_capacity(sent.len());
     for entry in sent {
-        match entry.read(&provider) {
-            Some(usage) => entries.push(usage),
-            None => {
-                tracing::warn!(task.id = %access.task.id, "a usage entry with a negative count was skipped")
-            }
+        if let Some(usage) = entry.read(&provider) {
+            entries.push(usage);
+        } else {
+            tracing::warn!(task.id = %access.task.id, "a usage entry with a negative count was skipped");
         }
     }
     if entries.is_empty() {
@@ -144,7 +143,7 @@ pub(super) async fn usage(
         Ok(()) => {}
         // The task was deleted meanwhile; nobody will ask what it used.
         Err(StoreError::Reference { .. }) => {
-            tracing::info!(task.id = %id, "usage of a deleted task was dropped")
+            tracing::info!(task.id = %id, "usage of a deleted task was dropped");
         }
         Err(error) => return Err(failed(error)),
     }
