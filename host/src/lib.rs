@@ -10,6 +10,7 @@ mod gateway;
 pub mod http;
 pub mod live;
 pub mod model;
+pub mod plugin;
 pub mod store;
 pub mod telemetry;
 

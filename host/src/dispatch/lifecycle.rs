@@ -5,9 +5,9 @@
 
 use std::future::Future;
 
-use chrono::TimeDelta;
 use serde_json::Value;
 
+use super::claim::PREPARE_LEASE;
 use super::{completion, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::failure;
@@ -18,9 +18,6 @@ use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::sessions::Reply;
 use crate::store::{Conn, StoreError, sessions, task_transitions, tasks, tokens};
-
-/// How long a daemon may prepare a task before it has to say that it still does.
-pub const PREPARE_LEASE: TimeDelta = TimeDelta::seconds(45);
 
 /// What a daemon reports of a run that came to its end.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! What happens to a task, one verb a file.
 
+pub mod claim;
 pub mod comment;
 pub mod completion;
 pub mod enqueue;

@@ -13,6 +13,7 @@ mod writer;
 
 pub mod agents;
 pub mod batch;
+pub mod claim;
 pub mod comments;
 pub mod issues;
 pub mod messages;

@@ -1,1 +1,186 @@
-//! queue
+//! The claim: the next task of a runtime whose agent has room and whose lane is free.
+//!
+//! On SQLite every claim runs in the one writer, so what a statement counts cannot change
+//! under it. On PostgreSQL the agents are locked first and counted in a second statement:
+//! a single statement that locks and counts together counts on a snapshot from before it
+//! got the lock, and breaks the cap.
+
+use super::tasks::task_columns;
+use super::{Conn, StoreError};
+use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId};
+use crate::model::task::Task;
+use crate::model::time::Time;
+
+/// A deferred task whose time has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    pub id: TaskId,
+    pub agent_id: AgentId,
+    pub issue_id: Option<IssueId>,
+}
+
+from_row!(Due { id, agent_id, issue_id });
+
+/// Uses the index on a runtime's deferred tasks; nearly always empty.
+pub async fn list_due(conn: &mut Conn, runtime: RuntimeId, now: Time) -> Result<Vec<Due>, StoreError> {
+    const SQLITE: &str = "SELECT id, agent_id, issue_id FROM agent_task_queue
+        WHERE runtime_id = $1 AND status = 'deferred' AND fire_at <= $2 ORDER BY fire_at, id LIMIT 100";
+    const POSTGRES: &str = "SELECT id, agent_id, issue_id FROM agent_task_queue
+        WHERE runtime_id = $1 AND status = 'deferred' AND fire_at <= $2 ORDER BY fire_at, id LIMIT 100
+        FOR UPDATE SKIP LOCKED";
+    let sql = by_engine!(conn, sqlite: SQLITE, postgres: POSTGRES);
+    Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(runtime).bind(now).fetch_all(c).await)?)
+}
+
+/// Deferred becomes queued, unless the pending slot of its issue and agent is taken.
+pub async fn promote(conn: &mut Conn, id: TaskId) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'queued' WHERE id = $1 AND status = 'deferred'
+            AND NOT EXISTS (SELECT 1 FROM agent_task_queue p WHERE p.issue_id = agent_task_queue.issue_id
+                AND p.agent_id = agent_task_queue.agent_id AND p.status IN ('queued', 'dispatched'))
+        RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+/// Hands out again what was dispatched before `lost_before`, never started, and holds no
+/// lease: the answer to its claim was lost.
+pub async fn redeliver(
+    conn: &mut Conn,
+    runtime: RuntimeId,
+    lost_before: Time,
+    now: Time,
+    lease: Time,
+) -> Result<Option<Task>, StoreError> {
+    const SQLITE: &str = concat!(
+        "UPDATE agent_task_queue SET dispatched_at = $3, prepare_lease_expires_at = $4, claim_epoch = claim_epoch + 1
+        WHERE id = (SELECT id FROM agent_task_queue
+            WHERE runtime_id = $1 AND status = 'dispatched' AND started_at IS NULL AND dispatched_at < $2
+                AND (prepare_lease_expires_at IS NULL OR prepare_lease_expires_at < $3)
+            ORDER BY priority DESC, dispatched_at, id LIMIT 1)
+        RETURNING ",
+        task_columns!()
+    );
+    const POSTGRES: &str = concat!(
+        "UPDATE agent_task_queue SET dispatched_at = $3, prepare_lease_expires_at = $4, claim_epoch = claim_epoch + 1
+        WHERE id = (SELECT id FROM agent_task_queue
+            WHERE runtime_id = $1 AND status = 'dispatched' AND started_at IS NULL AND dispatched_at < $2
+                AND (prepare_lease_expires_at IS NULL OR prepare_lease_expires_at < $3)
+            ORDER BY priority DESC, dispatched_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING ",
+        task_columns!()
+    );
+    let sql = by_engine!(conn, sqlite: SQLITE, postgres: POSTGRES);
+    Ok(on_conn!(conn, |c| sqlx::query_as(sql)
+        .bind(runtime)
+        .bind(lost_before)
+        .bind(now)
+        .bind(lease)
+        .fetch_optional(c)
+        .await)?)
+}
+
+/// What a queued task `t` needs before it may leave: room for its agent, and a free lane.
+macro_rules! may_leave {
+    ($fence:literal) => {
+        concat!(
+            "(SELECT count(*) FROM agent_task_queue f WHERE f.agent_id = t.agent_id
+                AND f.status IN ('dispatched', 'running', 'waiting_local_directory'))
+            < (SELECT a.max_concurrent_tasks FROM agent a WHERE a.id = t.agent_id)
+            AND NOT EXISTS (SELECT 1 FROM agent_task_queue f WHERE f.agent_id = t.agent_id
+                AND f.status IN ('dispatched', 'running', 'waiting_local_directory')
+                AND (f.issue_id = t.issue_id OR f.chat_session_id = t.chat_session_id
+                    OR (t.issue_id IS NULL AND t.chat_session_id IS NULL AND t.autopilot_run_id IS NULL
+                        AND f.issue_id IS NULL AND f.chat_session_id IS NULL AND f.autopilot_run_id IS NULL)) ",
+            $fence,
+            ")"
+        )
+    };
+}
+
+/// Takes the runtime's next task: highest priority, then oldest.
+pub async fn claim(
+    conn: &mut Conn,
+    runtime: RuntimeId,
+    now: Time,
+    lease: Time,
+) -> Result<Option<Task>, StoreError> {
+    const SQLITE: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
+            claim_epoch = claim_epoch + 1, error = NULL
+        WHERE id = (SELECT t.id FROM agent_task_queue t WHERE t.runtime_id = $1 AND t.status = 'queued' AND ",
+        may_leave!(""),
+        " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1)
+        RETURNING ",
+        task_columns!()
+    );
+    // Locks that do not stand in the way of an enqueue, which only refers to the agent. In
+    // one order, so that two claims cannot wait for each other.
+    const LOCK: &str = "SELECT id FROM agent WHERE id IN
+            (SELECT DISTINCT agent_id FROM agent_task_queue WHERE runtime_id = $1 AND status = 'queued')
+        ORDER BY id FOR NO KEY UPDATE";
+    // The fence keeps the planner from turning the lane test into a join that reads every
+    // active task there is.
+    const POSTGRES: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
+            claim_epoch = claim_epoch + 1, error = NULL
+        WHERE id = (SELECT t.id FROM agent_task_queue t WHERE t.runtime_id = $1 AND t.status = 'queued'
+                AND t.agent_id = ANY($4) AND ",
+        may_leave!("OFFSET 0"),
+        " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING ",
+        task_columns!()
+    );
+    match conn {
+        Conn::Sqlite(c) => {
+            let claimed = sqlx::query_as(SQLITE).bind(runtime).bind(now).bind(lease);
+            Ok(claimed.fetch_optional(&mut **c).await?)
+        }
+        Conn::Postgres(c) => {
+            let locked: Vec<AgentId> = sqlx::query_scalar(LOCK).bind(runtime).fetch_all(&mut **c).await?;
+            if locked.is_empty() {
+                return Ok(None);
+            }
+            let claimed = sqlx::query_as(POSTGRES).bind(runtime).bind(now).bind(lease).bind(&locked);
+            Ok(claimed.fetch_optional(&mut **c).await?)
+        }
+    }
+}
+
+/// Whether the runtime has anything that a claim could act on: queued, due, or lost. Reads
+/// indexes only, so that an idle poll writes nothing.
+pub async fn has_work(
+    conn: &mut Conn,
+    runtime: RuntimeId,
+    lost_before: Time,
+    now: Time,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'queued')
+        OR EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'deferred' AND fire_at <= $3)
+        OR EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'dispatched'
+            AND started_at IS NULL AND dispatched_at < $2
+            AND (prepare_lease_expires_at IS NULL OR prepare_lease_expires_at < $3))";
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL)
+        .bind(runtime)
+        .bind(lost_before)
+        .bind(now)
+        .fetch_one(c)
+        .await)?)
+}
+
+/// Dispatched becomes queued again, with the reason for people to read. `None` when it was
+/// not dispatched any more.
+pub async fn put_back(
+    conn: &mut Conn,
+    id: TaskId,
+    epoch: i32,
+    reason: &str,
+) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'queued', dispatched_at = NULL, prepare_lease_expires_at = NULL, error = $3
+        WHERE id = $1 AND claim_epoch = $2 AND status = 'dispatched' RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(epoch).bind(reason).fetch_optional(c).await)?)
+}
