@@ -120,3 +120,53 @@ impl Liveness {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::WorkspaceId;
+    use crate::store::Options;
+
+    fn runtime(status: &str, last_seen_at: Option<Time>) -> Runtime {
+        let now = Clock.now();
+        Runtime {
+            id: RuntimeId::new(),
+            workspace_id: WorkspaceId::new(),
+            daemon_id: None,
+            name: String::new(),
+            runtime_mode: "local".to_owned(),
+            provider: String::new(),
+            status: status.to_owned(),
+            device_info: String::new(),
+            metadata: serde_json::Value::Null,
+            last_seen_at,
+            owner_id: None,
+            visibility: "private".to_owned(),
+            profile_id: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_row_that_grows_old_is_due_and_only_a_known_one_is_alive() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let db = Db::open(&Options::new(format!("sqlite:{}", dir.path().join("a.db").display()))).await?;
+        let liveness = Liveness::new(db.clone(), Clock);
+        let now = Clock.now();
+        let fresh = runtime("online", Some(now));
+        let old = runtime("online", Some(now - FRESH));
+        let gone = runtime("offline", Some(now));
+        assert!(liveness.beat(&fresh).await? && liveness.beat(&old).await?);
+        // Its row is written at once, and there is none.
+        assert!(!liveness.beat(&gone).await?);
+        assert!(liveness.is_alive(fresh.id) && liveness.is_alive(old.id) && !liveness.is_alive(gone.id));
+        assert_eq!(liveness.seen().due, HashSet::from([old.id]));
+        liveness.flush().await;
+        assert!(liveness.seen().due.is_empty() && liveness.is_alive(old.id));
+        liveness.forget(old.id);
+        assert!(!liveness.is_alive(old.id));
+        db.close().await;
+        Ok(())
+    }
+}

@@ -12,6 +12,7 @@ mod types;
 mod writer;
 
 pub mod agents;
+pub mod autopilots;
 pub mod batch;
 pub mod claim;
 pub mod comments;

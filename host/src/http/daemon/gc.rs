@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::http::error::Error;
 use crate::http::extract::{Caller, TaskAccess, may_use};
-use crate::model::ids::{ChatSessionId, IssueId, WorkspaceId};
-use crate::model::time::nanos;
-use crate::store::{StoreError, issues, sessions};
+use crate::model::ids::{AutopilotRunId, ChatSessionId, IssueId, WorkspaceId};
+use crate::model::time::{Time, nanos};
+use crate::store::{StoreError, autopilots, issues, sessions};
 
 /// What stands for "not yet".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -41,10 +41,30 @@ pub(super) async fn chat_session(
     Ok(Json(json!({"status": session.status, "updated_at": nanos(session.updated_at)})))
 }
 
+/// `GET /api/daemon/autopilot-runs/{runId}/gc-check`
+pub(super) async fn autopilot_run(
+    app: App,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Error> {
+    let id = AutopilotRunId::parse(&id).ok_or_else(|| Error::bad_request("invalid run_id"))?;
+    let failed = |error| Error::internal("failed to load autopilot run", error);
+    let mut conn = app.db.reader().await.map_err(failed)?;
+    let found = autopilots::find_run_state(&mut conn, id).await.map_err(failed)?;
+    drop(conn);
+    let run = found.ok_or_else(|| Error::not_found("autopilot run not found"))?;
+    allow(&app, &caller, run.workspace_id).await.map_err(failed)??;
+    Ok(Json(json!({"status": run.status, "completed_at": or_never(run.completed_at)})))
+}
+
 /// `GET /api/daemon/tasks/{taskId}/gc-check`
 pub(super) async fn task(access: TaskAccess) -> Json<Value> {
-    let completed_at = access.task.completed_at.map_or_else(|| NEVER.to_owned(), nanos);
-    Json(json!({"status": access.task.status.as_str(), "completed_at": completed_at}))
+    let task = access.task;
+    Json(json!({"status": task.status.as_str(), "completed_at": or_never(task.completed_at)}))
+}
+
+fn or_never(time: Option<Time>) -> String {
+    time.map_or_else(|| NEVER.to_owned(), nanos)
 }
 
 async fn allow(app: &App, caller: &Caller, workspace: WorkspaceId) -> Result<Result<(), Error>, StoreError> {

@@ -45,6 +45,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/tasks/{taskId}/session", post(tasks::pin_session))
         .route("/issues/{issueId}/gc-check", get(gc::issue))
         .route("/chat-sessions/{sessionId}/gc-check", get(gc::chat_session))
+        .route("/autopilot-runs/{runId}/gc-check", get(gc::autopilot_run))
         .route("/tasks/{taskId}/gc-check", get(gc::task))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .fallback(guard::page_not_found)
