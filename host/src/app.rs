@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::Auth;
 use crate::live::events::Events;
+use crate::live::liveness::Liveness;
 use crate::live::wakeups::Wakeups;
 use crate::model::time::Clock;
 use crate::store::Db;
@@ -19,6 +20,7 @@ pub struct Handles {
     pub auth: Auth,
     pub events: Events,
     pub wakeups: Wakeups,
+    pub liveness: Liveness,
     pub flags: Flags,
 }
 

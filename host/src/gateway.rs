@@ -16,6 +16,7 @@ use crate::auth::Auth;
 use crate::config::{self, Config};
 use crate::http::{paths, router};
 use crate::live::events::Events;
+use crate::live::liveness::Liveness;
 use crate::live::wakeups::Wakeups;
 use crate::model::time::Clock;
 use crate::store::Db;
@@ -42,6 +43,7 @@ impl Gateway {
         let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
         let app = build(&config).await?;
         let stopping = CancellationToken::new();
+        tokio::spawn(app.liveness.clone().keep(stopping.clone()));
         let servers = vec![
             serve(public, router::public(app.clone()), stopping.clone()),
             serve(admin, router::admin(app.clone()), stopping.clone()),
@@ -58,6 +60,7 @@ impl Gateway {
                 Err(_) => tracing::warn!("requests were still under way when the drain ended"),
             }
         }
+        self.app.liveness.flush().await;
         self.app.db.close().await;
         Ok(())
     }
@@ -68,6 +71,7 @@ async fn build(config: &Config) -> anyhow::Result<App> {
     let clock = Clock;
     Ok(App::new(Handles {
         auth: Auth::new(db.clone(), clock.clone()),
+        liveness: Liveness::new(db.clone(), clock.clone()),
         db,
         clock,
         events: Events::default(),

@@ -1,8 +1,13 @@
 //! What happens to a task, one verb a file.
 
 pub mod claim;
+pub mod comment;
+pub mod completion;
 pub mod enqueue;
+pub mod lifecycle;
 pub mod originator;
+pub mod orphans;
 pub mod permission;
 pub mod refresh;
+pub mod retry;
 pub mod wakeup;

@@ -9,4 +9,5 @@ pub mod guard;
 pub mod health;
 pub mod paths;
 pub mod router;
+pub mod task_body;
 pub mod user;

@@ -6,6 +6,8 @@ pub mod failure;
 pub mod ids;
 pub mod issue;
 pub mod mention;
+pub mod message;
+pub mod profile;
 pub mod redact;
 pub mod runtime;
 pub mod status;

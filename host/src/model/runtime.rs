@@ -98,3 +98,21 @@ pub fn launch_header(provider: &str) -> &'static str {
         _ => "",
     }
 }
+
+/// A runtime as a daemon registers it.
+#[derive(Clone, Debug)]
+pub struct NewRuntime {
+    /// Used only if there is no row yet.
+    pub id: RuntimeId,
+    pub workspace_id: WorkspaceId,
+    pub daemon_id: String,
+    pub name: String,
+    pub provider: String,
+    /// `online` or `offline`.
+    pub status: &'static str,
+    pub device_info: String,
+    pub metadata: Value,
+    pub owner_id: Option<UserId>,
+    pub profile_id: Option<Uuid>,
+    pub now: Time,
+}

@@ -178,3 +178,49 @@ pub fn priority_of(issue_priority: &str) -> i32 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A queued task bound to nothing.
+    pub(crate) fn sample() -> Task {
+        let new = NewTask::queued(AgentId::new(), RuntimeId::new(), super::super::time::Clock.now());
+        Task {
+            id: new.id,
+            agent_id: new.agent_id,
+            runtime_id: new.runtime_id,
+            issue_id: None,
+            chat_session_id: None,
+            autopilot_run_id: None,
+            status: new.status,
+            priority: 0,
+            claim_epoch: 0,
+            dispatched_at: None,
+            started_at: None,
+            completed_at: None,
+            prepare_lease_expires_at: None,
+            wait_reason: None,
+            result: None,
+            error: None,
+            failure_reason: None,
+            context: None,
+            session_id: None,
+            work_dir: None,
+            trigger_comment_id: None,
+            trigger_summary: None,
+            attempt: 1,
+            max_attempts: 2,
+            parent_task_id: None,
+            force_fresh_session: false,
+            is_leader_task: false,
+            squad_id: None,
+            handoff_note: None,
+            initiator_user_id: None,
+            originator_user_id: None,
+            escalation_for_task_id: None,
+            fire_at: None,
+            created_at: new.created_at,
+        }
+    }
+}

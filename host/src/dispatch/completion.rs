@@ -1,0 +1,106 @@
+//! What people read when a run ends: a comment on the issue, or a reply in the chat.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::comment::{self, NewComment};
+use crate::app::App;
+use crate::model::ids::WorkspaceId;
+use crate::model::redact;
+use crate::model::task::Task;
+use crate::model::text::{decode_escapes, is_trivial_acknowledgement};
+use crate::model::time::{Time, nanos};
+use crate::store::sessions::Reply;
+use crate::store::{Conn, StoreError, task_transitions};
+
+/// Whether a completed run still owes its issue a word: the agent wrote nothing itself, and
+/// did not decide as a squad's leader that nothing needs to be said.
+pub async fn owes_comment(conn: &mut Conn, task: &Task) -> Result<bool, StoreError> {
+    let Some(issue) = task.issue_id else { return Ok(false) };
+    if task_transitions::chose_silence(conn, issue, task.id).await? {
+        return Ok(false);
+    }
+    let since = task.started_at.unwrap_or(task.created_at);
+    Ok(!task_transitions::has_spoken(conn, issue, task.agent_id, since).await?)
+}
+
+/// Posts what a run that wrote nothing itself printed at its end. Nothing for a mere "done"
+/// in answer to a comment.
+pub async fn post_output(app: &App, workspace_id: WorkspaceId, task: &Task, output: &str) {
+    let text = decode_escapes(output);
+    if task.trigger_comment_id.is_some() && is_trivial_acknowledgement(&text) {
+        return;
+    }
+    post(app, workspace_id, task, redact::text(&text), "comment", None).await;
+}
+
+/// Posts why a run failed.
+pub async fn post_error(app: &App, workspace_id: WorkspaceId, task: &Task, error: &str) {
+    post(app, workspace_id, task, redact::text(error), "system", Some(task)).await;
+}
+
+/// The agent's answer in a chat; nothing when it printed nothing.
+pub fn reply(task: &Task, content: String, failure_reason: Option<String>, now: Time) -> Option<Reply> {
+    let session_id = task.chat_session_id?;
+    (!content.is_empty()).then(|| Reply {
+        id: Uuid::now_v7(),
+        session_id,
+        task_id: task.id,
+        content,
+        failure_reason,
+        elapsed_ms: (now - task.created_at).num_milliseconds().max(0),
+        created_at: now,
+    })
+}
+
+/// The output as a chat shows it.
+pub fn reply_text(output: &str) -> String {
+    redact::text(&decode_escapes(output))
+}
+
+/// Tells clients that a chat's turn is over, with the reply if there was one.
+pub fn chat_done(app: &App, workspace_id: WorkspaceId, task: &Task, reply: Option<&Reply>) {
+    let Some(session_id) = task.chat_session_id else { return };
+    app.events.system(workspace_id, "chat:done", || {
+        let mut payload = json!({"chat_session_id": session_id, "task_id": task.id});
+        if let (Some(reply), Some(map)) = (reply, payload.as_object_mut()) {
+            map.insert("message_id".to_owned(), reply.id.to_string().into());
+            map.insert("content".to_owned(), reply.content.clone().into());
+            if reply.elapsed_ms > 0 {
+                map.insert("elapsed_ms".to_owned(), reply.elapsed_ms.into());
+            }
+            map.insert("created_at".to_owned(), Value::from(nanos(reply.created_at)));
+        }
+        payload
+    });
+}
+
+/// Writes as the agent, under the comment that started the run. A failure is logged: the
+/// run has ended whether or not anybody reads of it.
+async fn post(
+    app: &App,
+    workspace_id: WorkspaceId,
+    task: &Task,
+    content: String,
+    kind: &'static str,
+    source: Option<&Task>,
+) {
+    let Some(issue_id) = task.issue_id.filter(|_| !content.is_empty()) else { return };
+    let posted = comment::post(
+        app,
+        NewComment {
+            issue_id,
+            workspace_id,
+            author_type: "agent",
+            author_id: task.agent_id.0,
+            content,
+            kind,
+            parent_id: task.trigger_comment_id,
+            source_task_id: source.map(|task| task.id),
+        },
+    )
+    .await;
+    if let Err(error) = posted {
+        tracing::warn!(task.id = %task.id, %error, "what a run ended with was not posted");
+    }
+}

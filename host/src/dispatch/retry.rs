@@ -1,0 +1,114 @@
+//! A failed task gets another attempt, when the failure says nothing about the work.
+
+use crate::model::failure::{is_retryable, needs_fresh_session};
+use crate::model::status::TaskStatus;
+use crate::model::task::{NewTask, Task};
+use crate::model::time::Time;
+use crate::store::{Conn, StoreError, tasks};
+
+/// Queues the next attempt in the transaction that failed the task, so that none is lost
+/// between the two. `None` when the rules give no retry, or when other work of the agent
+/// already waits on the issue.
+pub async fn queue(conn: &mut Conn, failed: &Task, now: Time) -> Result<Option<Task>, StoreError> {
+    let Some(next) = next_attempt(failed, now) else { return Ok(None) };
+    let queued = tasks::insert(conn, next).await?;
+    if let Some(task) = &queued {
+        tracing::info!(
+            task.id = %task.id, parent.id = %failed.id, attempt = task.attempt, "a failed task is tried again"
+        );
+    } else {
+        tracing::info!(
+            task.id = %failed.id, "a failed task is not tried again: its agent has work waiting on the issue"
+        );
+    }
+    Ok(queued)
+}
+
+/// The task that follows a failed one, if any may.
+fn next_attempt(failed: &Task, now: Time) -> Option<NewTask> {
+    let reason = failed.failure_reason.as_deref().unwrap_or_default();
+    let allowed = failed.status == TaskStatus::Failed
+        && is_retryable(reason)
+        && failed.attempt < failed.max_attempts
+        && failed.autopilot_run_id.is_none()
+        && (failed.issue_id.is_some() || failed.chat_session_id.is_some());
+    if !allowed {
+        return None;
+    }
+    let fresh = needs_fresh_session(reason);
+    let resumed = |value: &Option<String>| value.clone().filter(|_| !fresh);
+    Some(NewTask {
+        issue_id: failed.issue_id,
+        chat_session_id: failed.chat_session_id,
+        priority: failed.priority,
+        context: failed.context.clone(),
+        session_id: resumed(&failed.session_id),
+        work_dir: resumed(&failed.work_dir),
+        trigger_comment_id: failed.trigger_comment_id,
+        trigger_summary: failed.trigger_summary.clone(),
+        attempt: failed.attempt + 1,
+        max_attempts: failed.max_attempts,
+        parent_task_id: Some(failed.id),
+        force_fresh_session: fresh,
+        is_leader_task: failed.is_leader_task,
+        squad_id: failed.squad_id,
+        handoff_note: failed.handoff_note.clone(),
+        initiator_user_id: failed.initiator_user_id,
+        originator_user_id: failed.originator_user_id,
+        // The parent's runtime, not the one its agent has now: the session is there.
+        ..NewTask::queued(failed.agent_id, failed.runtime_id, now)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{AutopilotRunId, IssueId, UserId};
+    use crate::model::task::tests::sample;
+    use crate::model::time::Clock;
+
+    fn failed(reason: &str) -> Task {
+        Task {
+            status: TaskStatus::Failed,
+            issue_id: Some(IssueId::new()),
+            failure_reason: Some(reason.to_owned()),
+            session_id: Some("s".to_owned()),
+            work_dir: Some("/w".to_owned()),
+            handoff_note: Some("note".to_owned()),
+            initiator_user_id: Some(UserId::new()),
+            ..sample()
+        }
+    }
+
+    #[test]
+    fn only_failures_of_the_surroundings_are_tried_again_and_only_once() {
+        let now = Clock.now();
+        let retried = |task: &Task| next_attempt(task, now).is_some();
+        for reason in ["runtime_offline", "runtime_recovery", "timeout", "codex_semantic_inactivity"] {
+            assert!(retried(&failed(reason)), "{reason}");
+            assert!(!retried(&Task { attempt: 2, ..failed(reason) }), "{reason}");
+        }
+        for reason in ["", "queued_expired", "agent_error.unknown"] {
+            assert!(!retried(&failed(reason)), "{reason}");
+        }
+        assert!(!retried(&Task { issue_id: None, ..failed("timeout") }));
+        assert!(!retried(&Task { autopilot_run_id: Some(AutopilotRunId::new()), ..failed("timeout") }));
+        assert!(!retried(&Task { status: TaskStatus::Cancelled, ..failed("timeout") }));
+    }
+
+    #[test]
+    fn a_retry_keeps_who_asked_and_what_was_said() {
+        let parent = failed("timeout");
+        let child = next_attempt(&parent, Clock.now()).unwrap_or_else(|| panic!("a retry"));
+        assert_eq!((child.attempt, child.parent_task_id), (2, Some(parent.id)));
+        assert_eq!(
+            (&child.handoff_note, child.initiator_user_id),
+            (&parent.handoff_note, parent.initiator_user_id)
+        );
+        assert_eq!((&child.session_id, child.force_fresh_session), (&parent.session_id, false));
+        let child = next_attempt(&failed("codex_semantic_inactivity"), Clock.now());
+        assert!(child.is_some_and(|child| child.session_id.is_none()
+            && child.work_dir.is_none()
+            && child.force_fresh_session));
+    }
+}

@@ -1,0 +1,166 @@
+//! What agents say and do while they work.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::http::body::Body;
+use crate::http::error::Error;
+use crate::http::extract::{self, Caller, TaskAccess};
+use crate::model::ids::IssueId;
+use crate::model::message::TaskMessage;
+use crate::model::redact;
+use crate::model::time::nanos;
+use crate::store::{StoreError, messages};
+
+/// The most messages that one call may carry.
+const BATCH: usize = 1000;
+
+#[derive(Deserialize)]
+pub(super) struct Batch {
+    messages: Option<Vec<Option<Message>>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Message {
+    seq: Option<i32>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    tool: Option<String>,
+    content: Option<String>,
+    input: Option<Map<String, Value>>,
+    output: Option<String>,
+}
+
+/// `POST /api/daemon/tasks/{taskId}/messages`. The body is looked at first, and an empty
+/// batch is fine for any task. A batch is stored whole or not at all.
+pub(super) async fn post(
+    app: App,
+    caller: Caller,
+    Path(task_id): Path<String>,
+    Body(sent): Body<Batch>,
+) -> Result<Json<Value>, Error> {
+    let sent = sent.messages.unwrap_or_default();
+    if sent.is_empty() {
+        return Ok(Json(json!({"status": "ok"})));
+    }
+    let access = extract::task(&app, &caller, &task_id).await?;
+    if sent.len() > BATCH {
+        return Err(Error::bad_request(format!(
+            "messages has {} entries; send at most {BATCH} at once",
+            sent.len()
+        )));
+    }
+    let (id, now) = (access.task.id, app.clock.now());
+    let batch: Vec<TaskMessage> = sent
+        .into_iter()
+        .map(|message| {
+            let message = message.unwrap_or_default();
+            TaskMessage {
+                id: Uuid::now_v7(),
+                task_id: id,
+                seq: message.seq.unwrap_or(0),
+                kind: message.kind.unwrap_or_default(),
+                tool: message.tool.filter(|text| !text.is_empty()),
+                content: redacted(message.content),
+                input: message.input.map(|input| {
+                    let mut input = Value::Object(input);
+                    redact::top_level(&mut input);
+                    input
+                }),
+                output: redacted(message.output),
+                created_at: now,
+            }
+        })
+        .collect();
+    let stored = app.db.write_soon(move |c| {
+        Box::pin(async move {
+            messages::insert_batch(c, id, &batch).await?;
+            Ok(batch)
+        })
+    });
+    let batch =
+        stored.await.map_err(|error: StoreError| Error::internal("failed to persist task message", error))?;
+    if access.task.issue_id.is_some() || access.task.chat_session_id.is_some() {
+        for message in &batch {
+            app.events.system(access.workspace_id, "task:message", || {
+                body(message, &task_id, access.task.issue_id)
+            });
+        }
+    }
+    Ok(Json(json!({"status": "ok"})))
+}
+
+/// `GET /api/daemon/tasks/{taskId}/messages`
+pub(super) async fn list(
+    app: App,
+    Path(task_id): Path<String>,
+    access: TaskAccess,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Error> {
+    let since = since(query.as_deref())?;
+    let failed = |error| Error::internal("failed to list task messages", error);
+    let found = messages::list(&mut app.db.reader().await.map_err(failed)?, access.task.id, since).await;
+    let found = found.map_err(failed)?;
+    Ok(Json(found.iter().map(|message| body(message, &task_id, access.task.issue_id)).collect()))
+}
+
+/// A message as it is shown. `task_id` is as the caller spelt it.
+fn body(message: &TaskMessage, task_id: &str, issue_id: Option<IssueId>) -> Value {
+    let mut body = json!({
+        "task_id": task_id,
+        "seq": message.seq,
+        "type": message.kind,
+        "created_at": nanos(message.created_at),
+    });
+    if let Some(id) = issue_id {
+        body["issue_id"] = id.to_string().into();
+    }
+    let texts = [("tool", &message.tool), ("content", &message.content), ("output", &message.output)];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            body[name] = text.as_str().into();
+        }
+    }
+    if let Some(input) = message.input_object() {
+        body["input"] = Value::Object(input.clone());
+    }
+    body
+}
+
+/// The number in the query that messages must exceed.
+fn since(query: Option<&str>) -> Result<Option<i64>, Error> {
+    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let sent = pairs.into_iter().find(|(key, _)| key == "since").map(|(_, value)| value);
+    match sent.as_deref() {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| Error::bad_request("invalid since parameter")),
+    }
+}
+
+fn redacted(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(|text| redact::text(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_number_or_nothing() {
+        for (query, expected) in [
+            (None, Some(None)),
+            (Some("since="), Some(None)),
+            (Some("a=b&since=3"), Some(Some(3))),
+            (Some("since=%2B3"), Some(Some(3))),
+            (Some("since=-1"), Some(Some(-1))),
+            (Some("since=x"), None),
+            (Some("since=1.5"), None),
+        ] {
+            assert_eq!(since(query).ok(), expected, "{query:?}");
+        }
+    }
+}

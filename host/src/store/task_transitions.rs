@@ -1,0 +1,154 @@
+//! The smaller transitions of a task, and what ending one needs to know.
+
+use super::tasks::task_columns;
+use super::{Conn, StoreError};
+use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId};
+use crate::model::task::Task;
+use crate::model::time::Time;
+
+/// The prepare lease of a task that is not yet running moves on. `None` when the task is
+/// past that, or not on the runtime.
+pub async fn extend_lease(
+    conn: &mut Conn,
+    id: TaskId,
+    runtime: RuntimeId,
+    lease_until: Time,
+) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET prepare_lease_expires_at = $3
+        WHERE id = $1 AND runtime_id = $2 AND started_at IS NULL
+            AND status IN ('dispatched', 'waiting_local_directory') RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(id)
+        .bind(runtime)
+        .bind(lease_until)
+        .fetch_optional(c)
+        .await)?)
+}
+
+/// Dispatched becomes waiting. `None` when it was not dispatched.
+pub async fn wait(
+    conn: &mut Conn,
+    id: TaskId,
+    reason: Option<&str>,
+    lease_until: Time,
+) -> Result<Option<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'waiting_local_directory', wait_reason = $2,
+            prepare_lease_expires_at = $3
+        WHERE id = $1 AND status = 'dispatched' RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(id)
+        .bind(reason)
+        .bind(lease_until)
+        .fetch_optional(c)
+        .await)?)
+}
+
+/// Notes where a run can be resumed. Does nothing to a task that is neither dispatched nor
+/// running.
+pub async fn pin(
+    conn: &mut Conn,
+    id: TaskId,
+    session_id: Option<&str>,
+    work_dir: Option<&str>,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE agent_task_queue
+        SET session_id = COALESCE($2, session_id), work_dir = COALESCE($3, work_dir)
+        WHERE id = $1 AND status IN ('dispatched', 'running')";
+    on_conn!(conn, |c| sqlx::query(SQL).bind(id).bind(session_id).bind(work_dir).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+/// Fails everything a runtime had in flight and gives the rows as they are now.
+pub async fn fail_in_flight(
+    conn: &mut Conn,
+    runtime: RuntimeId,
+    error: &str,
+    reason: &str,
+    now: Time,
+) -> Result<Vec<Task>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_task_queue SET status = 'failed', completed_at = $2, error = $3, failure_reason = $4,
+            wait_reason = NULL, prepare_lease_expires_at = NULL
+        WHERE runtime_id = $1 AND status IN ('dispatched', 'running', 'waiting_local_directory') RETURNING ",
+        task_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(runtime)
+        .bind(now)
+        .bind(error)
+        .bind(reason)
+        .fetch_all(c)
+        .await)?)
+}
+
+/// The runtimes on which an agent has queued work: the one a task of its ended on and the
+/// one it is bound to now. Capacity and lanes that an end frees matter to nobody else.
+pub async fn list_waiting_runtimes(
+    conn: &mut Conn,
+    agent: AgentId,
+    runtime: RuntimeId,
+) -> Result<Vec<RuntimeId>, StoreError> {
+    // Counts on `agent_task_queue_next`, which holds queued rows alone.
+    const SQL: &str = "SELECT DISTINCT runtime_id FROM agent_task_queue
+        WHERE status = 'queued' AND agent_id = $1
+            AND runtime_id IN ($2, (SELECT runtime_id FROM agent WHERE id = $1))";
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(agent).bind(runtime).fetch_all(c).await)?)
+}
+
+/// Whether the agent itself wrote on the issue since the run began.
+pub async fn has_spoken(
+    conn: &mut Conn,
+    issue: IssueId,
+    agent: AgentId,
+    since: Time,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM comment
+        WHERE issue_id = $1 AND author_type = 'agent' AND author_id = $2 AND created_at >= $3 LIMIT 1";
+    let row: Option<i32> = on_conn!(conn, |c| sqlx::query_scalar(SQL)
+        .bind(issue)
+        .bind(agent)
+        .bind(since)
+        .fetch_optional(c)
+        .await)?;
+    Ok(row.is_some())
+}
+
+/// Whether a squad's leader recorded that this very run needs no word.
+pub async fn chose_silence(conn: &mut Conn, issue: IssueId, task: TaskId) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM activity_log
+        WHERE issue_id = $1 AND action = 'squad_leader_evaluated'
+            AND details ->> 'task_id' = $2 AND details ->> 'outcome' = 'no_action' LIMIT 1";
+    let task = task.to_string();
+    let row: Option<i32> =
+        on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(issue).bind(&task).fetch_optional(c).await)?;
+    Ok(row.is_some())
+}
+
+/// Notes the first completion on an issue; later ones change nothing. Says whether this
+/// was the first.
+pub async fn stamp_first_execution(conn: &mut Conn, issue: IssueId, now: Time) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE issue SET first_executed_at = $2
+        WHERE id = $1 AND first_executed_at IS NULL RETURNING id";
+    let row: Option<IssueId> =
+        on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(issue).bind(now).fetch_optional(c).await)?;
+    Ok(row.is_some())
+}
+
+/// In progress becomes to do, unless something still works on the issue or is about to.
+/// Says whether it happened.
+pub async fn put_back_issue(conn: &mut Conn, issue: IssueId, now: Time) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE issue SET status = 'todo', updated_at = $2
+        WHERE id = $1 AND status = 'in_progress' AND NOT EXISTS (SELECT 1 FROM agent_task_queue t
+            WHERE t.issue_id = issue.id
+                AND t.status IN ('queued', 'dispatched', 'running', 'waiting_local_directory'))
+        RETURNING id";
+    let row: Option<IssueId> =
+        on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(issue).bind(now).fetch_optional(c).await)?;
+    Ok(row.is_some())
+}
