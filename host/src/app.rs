@@ -4,10 +4,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::auth::Auth;
+use crate::enrich::log::TraceLog;
 use crate::live::events::Events;
 use crate::live::liveness::Liveness;
 use crate::live::wakeups::Wakeups;
 use crate::model::time::Clock;
+use crate::plugin::plugins::Plugins;
 use crate::store::Db;
 
 /// Cheap to clone; every clone is the same application.
@@ -21,6 +23,8 @@ pub struct Handles {
     pub events: Events,
     pub wakeups: Wakeups,
     pub liveness: Liveness,
+    pub plugins: Plugins,
+    pub traces: TraceLog,
     pub flags: Flags,
 }
 

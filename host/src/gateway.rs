@@ -14,11 +14,14 @@ use tower::Layer;
 use crate::app::{App, Handles};
 use crate::auth::Auth;
 use crate::config::{self, Config};
+use crate::enrich::log::TraceLog;
 use crate::http::{paths, router};
 use crate::live::events::Events;
 use crate::live::liveness::Liveness;
 use crate::live::wakeups::Wakeups;
 use crate::model::time::Clock;
+use crate::plugin::plugins::{Plugins, Settings};
+use crate::plugin;
 use crate::store::Db;
 
 /// How long requests under way may take when the gateway stops.
@@ -69,11 +72,16 @@ impl Gateway {
 async fn build(config: &Config) -> anyhow::Result<App> {
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     let clock = Clock;
+    let settings = Settings { cache_dir: config.code_cache(), document: config.plugins.clone() };
+    let plugins = Plugins::start(settings, clock.clone()).await?;
+    plugin::watch(plugins.clone());
     Ok(App::new(Handles {
         auth: Auth::new(db.clone(), clock.clone()),
         liveness: Liveness::new(db.clone(), clock.clone()),
         db,
         clock,
+        plugins,
+        traces: TraceLog::default(),
         events: Events::default(),
         wakeups: Wakeups::default(),
         flags: config::flags(),

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use thiserror::Error;
 
-use super::{refresh, wakeup};
+use super::{ended, refresh, wakeup};
 use crate::app::App;
 use crate::auth::token::{self, NoRandomness};
 use crate::model::ids::{UserId, WorkspaceId};
@@ -87,7 +87,7 @@ pub async fn claim(app: &App, runtime: &Runtime) -> Result<Option<Claimed>, Clai
             );
             refresh::agent_status(app, task.agent_id).await;
             let workspace = workspace_id.unwrap_or(runtime.workspace_id);
-            app.events.system(workspace, "task:cancelled", || wakeup::event(&task));
+            ended::tell(app, workspace, &task, "task:cancelled");
             Err(error)
         }
         Taken::Task { task, workspace_id, owner_id, again } => {

@@ -8,7 +8,7 @@ use std::future::Future;
 use serde_json::Value;
 
 use super::claim::PREPARE_LEASE;
-use super::{completion, refresh, retry, wakeup};
+use super::{completion, ended, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::failure;
 use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
@@ -116,7 +116,7 @@ pub async fn complete(
         }
         completion::chat_done(&app, workspace_id, &task, effects.reply.as_ref());
         refresh::agent_status(&app, task.agent_id).await;
-        app.events.system(workspace_id, "task:completed", || wakeup::event(&task));
+        ended::tell(&app, workspace_id, &task, "task:completed");
         Ok(Some(task))
     })
     .await
@@ -148,7 +148,7 @@ pub async fn fail(
             None => completion::post_error(&app, workspace_id, &task, &error).await,
         }
         refresh::agent_status(&app, task.agent_id).await;
-        app.events.system(workspace_id, "task:failed", || wakeup::event(&task));
+        ended::tell(&app, workspace_id, &task, "task:failed");
         Ok(Some(task))
     })
     .await

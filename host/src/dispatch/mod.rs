@@ -3,6 +3,7 @@
 pub mod claim;
 pub mod comment;
 pub mod completion;
+pub mod ended;
 pub mod enqueue;
 pub mod lifecycle;
 pub mod originator;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 
-use super::{lifecycle, refresh, retry, wakeup};
+use super::{ended, lifecycle, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::failure::RUNTIME_RECOVERY;
 use crate::model::ids::{AgentId, IssueId, RuntimeId, WorkspaceId};
@@ -103,7 +103,7 @@ impl Settled {
             if let Some(issue) = &row.put_back {
                 app.events.system(workspace_id, "issue:updated", || put_back_event(issue));
             }
-            app.events.system(workspace_id, "task:failed", || failed_event(&row.failed));
+            ended::tell_with(app, workspace_id, &row.failed, "task:failed", || failed_event(&row.failed));
         }
         for agent in agents {
             refresh::agent_status(app, agent).await;

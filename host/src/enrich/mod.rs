@@ -4,6 +4,7 @@
 
 mod briefing;
 mod enrichment;
+pub mod finished;
 mod grants;
 pub mod log;
 mod mcp;

@@ -9,5 +9,4 @@ pub mod guard;
 pub mod health;
 pub mod paths;
 pub mod router;
-pub mod task_body;
 pub mod user;

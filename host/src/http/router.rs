@@ -8,7 +8,7 @@ use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{daemon, guard, health, user};
+use super::{admin, daemon, guard, health, user};
 use crate::app::App;
 
 /// The most a request may carry: messages and results may be long, and a skill bundle of
@@ -35,7 +35,7 @@ pub fn public(app: App) -> Router {
 /// What operators reach, on a listener of its own.
 pub fn admin(app: App) -> Router {
     let operators =
-        Router::new().fallback(guard::page_not_found).layer(from_fn_with_state(app.clone(), guard::operator));
+        admin::routes().fallback(guard::page_not_found).layer(from_fn_with_state(app.clone(), guard::operator));
     let router = Router::new()
         .route("/health", get(health::health))
         .route("/readyz", get(health::ready))

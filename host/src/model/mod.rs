@@ -12,6 +12,7 @@ pub mod redact;
 pub mod runtime;
 pub mod status;
 pub mod task;
+pub mod task_body;
 pub mod text;
 pub mod time;
 pub mod workspace;

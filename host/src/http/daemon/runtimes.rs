@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::dispatch::{lifecycle, orphans};
 use crate::http::error::Error;
 use crate::http::extract::{RuntimeAccess, TaskAccess};
-use crate::http::task_body::task_body;
+use crate::model::task_body::task_body;
 use crate::store::tasks;
 
 /// `GET /api/daemon/runtimes/{runtimeId}/tasks/pending`

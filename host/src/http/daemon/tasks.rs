@@ -11,7 +11,7 @@ use crate::dispatch::lifecycle::{self, Completion, Failure};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::error::Error;
 use crate::http::extract::{self, Caller, TaskAccess};
-use crate::http::task_body::task_body;
+use crate::model::task_body::task_body;
 use crate::model::failure;
 use crate::model::ids::WorkspaceId;
 use crate::model::message::Usage;

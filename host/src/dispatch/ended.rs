@@ -1,0 +1,36 @@
+//! A task came to its end: clients hear of it, and plugins that asked to.
+
+use serde_json::Value;
+
+use super::wakeup;
+use crate::app::App;
+use crate::enrich::finished;
+use crate::model::ids::WorkspaceId;
+use crate::model::task::Task;
+use crate::model::task_body::task_body;
+use crate::plugin::stage::Subject;
+
+/// `kind` is `task:completed`, `task:failed` or `task:cancelled`.
+pub fn tell(app: &App, workspace_id: WorkspaceId, task: &Task, kind: &'static str) {
+    tell_with(app, workspace_id, task, kind, || wakeup::event(task));
+}
+
+/// As [`tell`], with an event that says more.
+pub fn tell_with(
+    app: &App,
+    workspace_id: WorkspaceId,
+    task: &Task,
+    kind: &'static str,
+    payload: impl FnOnce() -> Value,
+) {
+    app.events.system(workspace_id, kind, payload);
+    let subject =
+        || Subject { task_id: task.id.to_string(), workspace_id: workspace_id.to_string() };
+    let shown = || {
+        let mut body = task_body(task, workspace_id);
+        // What an agent printed may hold anything; an integration gets the fact, not the text.
+        body.remove("result");
+        Value::Object(body).to_string()
+    };
+    finished::tell(&app.plugins.snapshot(), subject, shown);
+}

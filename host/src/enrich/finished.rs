@@ -1,0 +1,26 @@
+//! Stage `finished`: plugins hear that a task came to its end. Nothing waits for them.
+
+use std::sync::Arc;
+
+use crate::plugin::generation::Generation;
+use crate::plugin::stage::{Stage, Subject};
+
+/// Calls every plugin of the stage, one after the other, off the caller's path. `task` is
+/// made only when there is one. How many calls run at once is bounded by each plugin's
+/// places; one that finds none is logged and lost.
+pub fn tell(generation: &Arc<Generation>, subject: impl FnOnce() -> Subject, task: impl FnOnce() -> String) {
+    if generation.serving(Stage::Finished).next().is_none() {
+        return;
+    }
+    let (generation, subject, task) = (generation.clone(), subject(), task());
+    tokio::spawn(async move {
+        for plugin in generation.serving(Stage::Finished) {
+            if let Err(error) = plugin.finished(&subject, &task).await.result {
+                tracing::warn!(
+                    task.id = subject.task_id, plugin.name = plugin.name, %error,
+                    "a plugin did not take the end of a task"
+                );
+            }
+        }
+    });
+}
