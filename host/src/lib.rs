@@ -6,6 +6,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod enrich;
 mod gateway;
 pub mod http;
 pub mod live;

@@ -1,3 +1,24 @@
-//! Runs plugins: components in a sandbox. The sole importer of wasmtime; knows no tasks.
+//! Runs plugins: components in a sandbox, a fresh one for every call. The sole importer of
+//! wasmtime; knows no tasks.
 
+mod apply;
+mod bindings;
+mod breaker;
+mod component;
+mod convert;
+mod counters;
+pub mod document;
+mod engine;
+pub mod error;
+pub mod generation;
+mod imports;
+mod limits;
+mod manifest;
+#[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]
+pub mod plugin;
+pub mod plugins;
+mod source;
 pub mod stage;
+mod watch;
+
+pub use watch::watch;

@@ -1,1 +1,16 @@
-//! The admin API.
+//! `/admin`: what operators call, on a listener of its own.
+
+mod plugins;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/plugins", get(plugins::show).put(plugins::apply))
+        .route("/plugins/generations", get(plugins::generations))
+        .route("/plugins/rollback", post(plugins::rollback))
+        .route("/tasks/{taskId}/enrichment", get(plugins::enrichment))
+}

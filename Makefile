@@ -1,0 +1,42 @@
+# Switchyard. `make` lists the targets.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DATA ?= data
+
+.DEFAULT_GOAL := help
+.PHONY: help toolchain run demo test build bench lint fmt check clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+toolchain: ## Install what builds the WebAssembly guests, if it is missing
+	@.ci/toolchain
+
+run: build ## Build and start the gateway on embedded SQLite, with a demo workspace
+	@$(TARGET)/release/switchyard demo --serve --data-dir $(DATA)
+
+demo: build ## Run the whole story by itself and print what happens
+	@$(TARGET)/release/switchyard demo
+
+test: toolchain ## Run every test, on SQLite and PostgreSQL
+	@.ci/postgres
+	$(CARGO) test --workspace
+
+build: toolchain ## Build target/release/switchyard
+	$(CARGO) build --release -p switchyard
+
+bench: toolchain ## Measure the stages; writes target/bench/summary.json
+	$(CARGO) bench -p switchyard --bench stages
+	@.ci/bench-summary $(TARGET)
+
+lint: toolchain ## Clippy on everything, warnings are errors
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fmt: ## Check the formatting
+	$(CARGO) fmt --all --check
+
+check: fmt lint test ## All of CI, in order
+
+clean: ## Remove what was built
+	$(CARGO) clean

@@ -1,0 +1,141 @@
+//! What a plugin may change, and within what bounds.
+
+use serde_json::Value;
+
+use crate::plugin::plugin::Grants;
+use crate::plugin::stage::Operation;
+
+/// One value at the most, and all values of a call together.
+const VALUE_BYTES: usize = 64 << 10;
+const CALL_BYTES: usize = 1 << 20;
+
+/// Members that say whose task it is and what it may do; no grant opens them.
+const CLOSED: [&str; 8] = [
+    "/auth_token",
+    "/id",
+    "/workspace_id",
+    "/agent_id",
+    "/runtime_id",
+    "/status",
+    "/agent/id",
+    "/agent/custom_env",
+];
+
+/// Refuses the first operation that is not allowed or not well formed.
+pub fn check(operations: &[Operation], grants: &Grants) -> Result<(), String> {
+    let mut total = 0;
+    for operation in operations {
+        let size = size(operation);
+        total += size;
+        if size > VALUE_BYTES {
+            return Err(format!("a value of {size} bytes is over the {VALUE_BYTES} that one may have"));
+        }
+        check_one(operation, grants)?;
+    }
+    if total > CALL_BYTES {
+        return Err(format!("{total} bytes in all are over the {CALL_BYTES} that a call may have"));
+    }
+    Ok(())
+}
+
+fn check_one(operation: &Operation, grants: &Grants) -> Result<(), String> {
+    match operation {
+        Operation::AppendInstructions(_) | Operation::AppendContext(_) | Operation::AddArg(_) => Ok(()),
+        Operation::AddRepo(repo) if repo.url.trim().is_empty() => {
+            Err("add-repo: the url is empty".to_owned())
+        }
+        Operation::AddRepo(_) => Ok(()),
+        Operation::PutMcpServer(name, _) if name.is_empty() => {
+            Err("put-mcp-server: the name is empty".to_owned())
+        }
+        Operation::PutMcpServer(name, text) => match serde_json::from_str(text) {
+            Ok(Value::Object(_)) => Ok(()),
+            _ => Err(format!("put-mcp-server `{name}`: the value is not a JSON object")),
+        },
+        Operation::PutEnv(name, text) => {
+            if !is_variable(name) {
+                return Err(format!("put-env `{name}`: not a name of a variable"));
+            }
+            if !grants.env.iter().any(|granted| granted == name) {
+                return Err(format!("put-env `{name}`: not granted; add it to the plugin's `grants.env`"));
+            }
+            match serde_json::from_str(text) {
+                Ok(Value::String(_)) => Ok(()),
+                _ => Err(format!("put-env `{name}`: the value is not a JSON string")),
+            }
+        }
+        Operation::Set(pointer, text) => {
+            let closed = |member: &&str| {
+                pointer == *member || pointer.strip_prefix(*member).is_some_and(|rest| rest.starts_with('/'))
+            };
+            if CLOSED.iter().any(|member| closed(&member)) {
+                return Err(format!("set `{pointer}`: this member is never a plugin's to change"));
+            }
+            if !grants.write.iter().any(|granted| granted == pointer) {
+                return Err(format!("set `{pointer}`: not granted; add it to the plugin's `grants.write`"));
+            }
+            match serde_json::from_str::<Value>(text) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("set `{pointer}`: the value is not JSON: {error}")),
+            }
+        }
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn size(operation: &Operation) -> usize {
+    match operation {
+        Operation::AppendInstructions(text) | Operation::AppendContext(text) | Operation::AddArg(text) => {
+            text.len()
+        }
+        Operation::AddRepo(repo) => {
+            repo.url.len()
+                + repo.description.as_ref().map_or(0, String::len)
+                + repo.reference.as_ref().map_or(0, String::len)
+        }
+        Operation::PutMcpServer(name, text) | Operation::PutEnv(name, text) | Operation::Set(name, text) => {
+            name.len() + text.len()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_granted_is_refused_with_the_cure() {
+        let env = Operation::PutEnv("TOKEN".to_owned(), "\"v\"".to_owned());
+        let refused = check(std::slice::from_ref(&env), &Grants::default());
+        assert!(refused.is_err_and(|message| message.contains("grants.env")));
+        let granted = Grants { env: vec!["TOKEN".to_owned()], ..Grants::default() };
+        assert_eq!(check(&[env], &granted), Ok(()));
+    }
+
+    #[test]
+    fn some_members_no_grant_opens() {
+        for pointer in ["/auth_token", "/workspace_id", "/agent/custom_env/A"] {
+            let grants = Grants { write: vec![pointer.to_owned()], ..Grants::default() };
+            assert!(
+                check(&[Operation::Set(pointer.to_owned(), "1".to_owned())], &grants).is_err(),
+                "{pointer}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_must_be_what_they_say() {
+        for operation in [
+            Operation::PutMcpServer("a".to_owned(), "[]".to_owned()),
+            Operation::PutMcpServer(String::new(), "{}".to_owned()),
+            Operation::AppendInstructions("x".repeat(VALUE_BYTES + 1)),
+        ] {
+            assert!(check(&[operation], &Grants::default()).is_err());
+        }
+    }
+}

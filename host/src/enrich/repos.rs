@@ -1,0 +1,54 @@
+//! Stage `repo-resolution`: the project's repositories or the workspace's.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::trace::Trace;
+use super::{Draft, Stopped};
+use crate::plugin::generation::Generation;
+use crate::plugin::stage::{Repo, RepoInput, Resolution, Stage};
+
+/// Without a plugin, or when it fails and is skipped, the workspace's list stands.
+pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Trace) -> Result<(), Stopped> {
+    let input = RepoInput {
+        kind: draft.kind,
+        resources: std::mem::take(&mut draft.resources),
+        workspace_repos: std::mem::take(&mut draft.workspace_repos),
+    };
+    let stored = list(&input.workspace_repos);
+    let mut chosen = stored.clone();
+    if let Some(plugin) = generation.serving(Stage::RepoResolution).next() {
+        let report = plugin.resolve_repos(&draft.subject, &input).await;
+        if let Some((resolution, times)) = trace.value(plugin, Stage::RepoResolution, report)? {
+            if let Resolution::These(repos) = &resolution {
+                chosen = list(repos);
+            }
+            trace.applied(plugin, Stage::RepoResolution, times, "/repos", &stored, &chosen);
+        }
+    }
+    if !chosen.is_null() {
+        draft.body.insert("repos".to_owned(), chosen);
+    }
+    Ok(())
+}
+
+/// The member `repos`; `Null`, which stands for none, when there is nothing to list.
+fn list(repos: &[Repo]) -> Value {
+    if repos.is_empty() {
+        return Value::Null;
+    }
+    repos.iter().map(body).collect()
+}
+
+/// A repository as it goes over the wire.
+pub fn body(repo: &Repo) -> Value {
+    let mut body = Map::new();
+    body.insert("url".to_owned(), repo.url.clone().into());
+    for (name, text) in [("description", &repo.description), ("ref", &repo.reference)] {
+        if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
+            body.insert(name.to_owned(), text.clone().into());
+        }
+    }
+    Value::Object(body)
+}

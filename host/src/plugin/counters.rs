@@ -1,0 +1,43 @@
+//! What became of a plugin's calls.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::error::PluginError;
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    body: Mutex<CountersBody>,
+}
+
+/// Since the plugin was applied.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CountersBody {
+    pub calls: u64,
+    pub ok: u64,
+    /// By [`PluginError::code`].
+    pub failed: BTreeMap<&'static str, u64>,
+    /// Time in the guest, instantiation included.
+    pub total_us: u64,
+    /// Log lines over a call's share.
+    pub dropped_lines: u64,
+}
+
+impl Counters {
+    pub fn record(&self, error: Option<&PluginError>, micros: u64, dropped_lines: u32) {
+        let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.calls += 1;
+        body.total_us += micros;
+        body.dropped_lines += u64::from(dropped_lines);
+        match error {
+            None => body.ok += 1,
+            Some(error) => *body.failed.entry(error.code()).or_default() += 1,
+        }
+    }
+
+    pub fn body(&self) -> CountersBody {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,70 @@
+//! What a guest may call. There is only the log.
+
+use super::bindings::switchyard::plugin::{log, types};
+use super::limits::Memory;
+
+/// The most of a line, and of lines in one call.
+const LINE_BYTES: usize = 1024;
+const LINES: u32 = 64;
+
+/// The host's side of one sandbox.
+pub struct Host {
+    /// Set by the host, never by the guest.
+    pub plugin: String,
+    pub task: String,
+    pub memory: Memory,
+    /// Ticks of guest time used, and those allowed.
+    pub ticks: u64,
+    pub max_ticks: u64,
+    lines: u32,
+}
+
+impl Host {
+    pub fn new(plugin: &str, task: &str, memory: Memory, max_ticks: u64) -> Self {
+        Self { plugin: plugin.to_owned(), task: task.to_owned(), memory, ticks: 0, max_ticks, lines: 0 }
+    }
+
+    /// Lines that were written and dropped.
+    pub fn dropped_lines(&self) -> u32 {
+        self.lines.saturating_sub(LINES)
+    }
+}
+
+impl types::Host for Host {}
+
+impl log::Host for Host {
+    fn write(&mut self, level: log::Level, message: String) {
+        self.lines = self.lines.saturating_add(1);
+        if self.lines > LINES {
+            return;
+        }
+        let line = printable(&message);
+        let (plugin, task) = (self.plugin.as_str(), self.task.as_str());
+        match level {
+            log::Level::Debug => tracing::debug!(plugin.name = plugin, task.id = task, "{line}"),
+            log::Level::Info => tracing::info!(plugin.name = plugin, task.id = task, "{line}"),
+            log::Level::Warn => tracing::warn!(plugin.name = plugin, task.id = task, "{line}"),
+            log::Level::Error => tracing::error!(plugin.name = plugin, task.id = task, "{line}"),
+        }
+    }
+}
+
+/// One line of bounded length: a guest must not forge a second one.
+fn printable(message: &str) -> String {
+    let end = message.floor_char_boundary(LINE_BYTES);
+    message[..end]
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_line_of_bounded_length() {
+        assert_eq!(printable("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(printable(&"é".repeat(2000)).len(), LINE_BYTES);
+    }
+}
