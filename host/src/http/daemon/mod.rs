@@ -3,6 +3,7 @@
 mod deregister;
 mod gc;
 mod heartbeat;
+mod legacy;
 mod messages;
 mod register;
 mod runtimes;

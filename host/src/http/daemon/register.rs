@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::legacy;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::http::body::Body;
@@ -66,7 +67,7 @@ pub(super) async fn register(
     for entry in sent.runtimes.unwrap_or_default() {
         let runtime = daemon.register(&app, &entry.unwrap_or_default()).await?;
         if runtime.profile_id.is_none() {
-            merge_legacy(&app, &runtime, &daemon.legacy_ids, &mut merged).await;
+            legacy::merge_all(&app, &runtime, &daemon.legacy_ids, &mut merged).await;
         }
         registered.push(RuntimeBody::from(runtime));
     }
@@ -262,55 +263,6 @@ async fn may_register(app: &App, caller: &Caller, workspace: WorkspaceId) -> Res
 
 async fn upsert(app: &App, new: NewRuntime) -> Result<Runtime, StoreError> {
     app.db.write(move |c| Box::pin(async move { runtimes::upsert(c, new).await })).await
-}
-
-/// Takes over what the daemon had registered under names it used before. A row that cannot
-/// be merged stays as it is.
-async fn merge_legacy(app: &App, new: &Runtime, legacy_ids: &[String], merged: &mut Vec<RuntimeId>) {
-    for legacy in legacy_ids {
-        let rows = match list_legacy(app, new, legacy).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(runtime.id = %new.id, %error, "legacy runtimes were not looked up");
-                continue;
-            }
-        };
-        for old in rows {
-            if old == new.id || merged.contains(&old) {
-                continue;
-            }
-            match merge(app, old, new.id, legacy.clone()).await {
-                Ok(()) => {
-                    merged.push(old);
-                    app.liveness.forget(old);
-                    app.wakeups.bump(new.id);
-                    tracing::info!(runtime.id = %new.id, legacy.id = %old, "a legacy runtime was merged");
-                }
-                Err(error) => {
-                    tracing::warn!(runtime.id = %new.id, legacy.id = %old, %error, "a legacy runtime was not merged");
-                }
-            }
-        }
-    }
-}
-
-async fn list_legacy(app: &App, new: &Runtime, legacy: &str) -> Result<Vec<RuntimeId>, StoreError> {
-    let mut conn = app.db.reader().await?;
-    let rows = runtimes::list_daemons(&mut conn, new.workspace_id, &new.provider).await?;
-    let legacy = legacy.to_lowercase();
-    Ok(rows.into_iter().filter(|(_, daemon)| daemon.to_lowercase() == legacy).map(|(id, _)| id).collect())
-}
-
-async fn merge(app: &App, old: RuntimeId, new: RuntimeId, legacy: String) -> Result<(), StoreError> {
-    app.db
-        .write(move |c| {
-            Box::pin(async move {
-                runtimes::repoint(c, old, new).await?;
-                runtimes::record_legacy(c, new, &legacy).await?;
-                runtimes::delete(c, old).await
-            })
-        })
-        .await
 }
 
 fn device_info(device: &str, version: &str) -> String {
