@@ -14,7 +14,7 @@ toolchain: ## Install what builds the WebAssembly guests, if it is missing
 	@.ci/toolchain
 
 run: build ## Build and start the gateway on embedded SQLite, with a demo workspace
-	@$(TARGET)/release/switchyard demo --serve --data-dir $(DATA)
+	@$(TARGET)/release/switchyard serve --demo --data-dir $(DATA)
 
 demo: build ## Run the whole story by itself and print what happens
 	@$(TARGET)/release/switchyard demo

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::app::{App, Handles};
+use crate::app::{App, Flags, Handles};
 use crate::auth::Auth;
 use crate::config::{self, Config};
 use crate::enrich::log::TraceLog;
@@ -20,8 +20,8 @@ use crate::live::events::Events;
 use crate::live::liveness::Liveness;
 use crate::live::wakeups::Wakeups;
 use crate::model::time::Clock;
-use crate::plugin::plugins::{Plugins, Settings};
 use crate::plugin;
+use crate::plugin::plugins::{Plugins, Settings};
 use crate::store::Db;
 
 /// How long requests under way may take when the gateway stops.
@@ -38,13 +38,18 @@ pub struct Gateway {
 impl Gateway {
     /// Binds, migrates, loads the plugins and answers requests when it returns.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_with(config, config::flags()).await
+    }
+
+    /// As [`Gateway::start`], with the switches given instead of read.
+    pub async fn start_with(config: Config, flags: Flags) -> anyhow::Result<Self> {
         config.make_data_dir()?;
         let bind = |address: SocketAddr| async move {
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
         };
         let (public, admin) = (bind(config.listen).await?, bind(config.admin_listen).await?);
         let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
-        let app = build(&config).await?;
+        let app = build(&config, flags).await?;
         let stopping = CancellationToken::new();
         tokio::spawn(app.liveness.clone().keep(stopping.clone()));
         let servers = vec![
@@ -52,6 +57,11 @@ impl Gateway {
             serve(admin, router::admin(app.clone()), stopping.clone()),
         ];
         Ok(Self { listen, admin_listen, app, stopping, servers })
+    }
+
+    /// What is kept, for tools that run beside the gateway in one process.
+    pub fn db(&self) -> &Db {
+        &self.app.db
     }
 
     /// Lets requests under way end, then closes the database.
@@ -69,7 +79,7 @@ impl Gateway {
     }
 }
 
-async fn build(config: &Config) -> anyhow::Result<App> {
+async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     let clock = Clock;
     let settings = Settings { cache_dir: config.code_cache(), document: config.plugins.clone() };
@@ -84,7 +94,7 @@ async fn build(config: &Config) -> anyhow::Result<App> {
         traces: TraceLog::default(),
         events: Events::default(),
         wakeups: Wakeups::default(),
-        flags: config::flags(),
+        flags,
     }))
 }
 

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod data;
+mod demo;
 mod migrate;
 mod serve;
 mod token;
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Run the gateway
     Serve(serve::Args),
+    /// Run the whole story by itself and print what happens
+    Demo(demo::Args),
     /// Make a user and the workspace it owns, and print fresh tokens
     Bootstrap(bootstrap::Args),
     /// Mint a token for a daemon
@@ -36,6 +39,7 @@ pub fn run() -> anyhow::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => serve::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
             Command::Bootstrap(args) => bootstrap::run(args).await,
             Command::Token(command) => token::run(command).await,
             Command::Migrate(args) => migrate::run(args).await,

@@ -23,6 +23,10 @@ pub struct Args {
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_listen: Option<SocketAddr>,
+    /// Make a demo workspace if the database is empty, and print how to use it
+    #[arg(long)]
+    #[serde(skip)]
+    demo: bool,
     /// The plugin document (default: the three built-in plugins)
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +38,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     telemetry::init(&config)?;
     let gateway = crate::Gateway::start(config).await?;
     println!("listening http=http://{} admin=http://{}", gateway.listen, gateway.admin_listen);
+    if args.demo {
+        super::demo::offer(&gateway).await?;
+    }
     stopped().await?;
     tracing::info!("draining");
     gateway.stop().await

@@ -24,8 +24,7 @@ pub fn tell_with(
     payload: impl FnOnce() -> Value,
 ) {
     app.events.system(workspace_id, kind, payload);
-    let subject =
-        || Subject { task_id: task.id.to_string(), workspace_id: workspace_id.to_string() };
+    let subject = || Subject { task_id: task.id.to_string(), workspace_id: workspace_id.to_string() };
     let shown = || {
         let mut body = task_body(task, workspace_id);
         // What an agent printed may hold anything; an integration gets the fact, not the text.

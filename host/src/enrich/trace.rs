@@ -37,7 +37,8 @@ pub struct Step {
     pub queue_us: u64,
     pub instantiate_us: u64,
     pub guest_us: u64,
-    /// A JSON Patch on the claimed task, with secrets blotted out.
+    /// A JSON Patch on the claimed task, with secrets blotted out. What was replaced or
+    /// removed stands beside it as `was`, which a JSON Patch allows and ignores.
     pub changes: Vec<Value>,
 }
 
@@ -169,6 +170,9 @@ pub fn redacted(pointer: &str, before: &Value, after: &Value) -> Vec<Value> {
         if let Some(value) = value {
             change.insert("value".to_owned(), value);
         }
+        if op != "add" {
+            change.insert("was".to_owned(), old.clone());
+        }
         vec![Value::Object(change)]
     };
     match (before, after) {
@@ -185,6 +189,10 @@ fn below(pointer: &str, old: &Value, new: &Value) -> Vec<Value> {
     let patch = json_patch::diff(old, new);
     let mut changes: Vec<Value> = patch.0.iter().filter_map(|op| serde_json::to_value(op).ok()).collect();
     for change in &mut changes {
+        if change["op"] == "replace" || change["op"] == "remove" {
+            let was = change["path"].as_str().and_then(|path| old.pointer(path)).cloned();
+            change["was"] = was.unwrap_or_default();
+        }
         for name in ["path", "from"] {
             if let Some(path) = change.get(name).and_then(Value::as_str) {
                 let whole = format!("{pointer}{path}");
@@ -193,7 +201,7 @@ fn below(pointer: &str, old: &Value, new: &Value) -> Vec<Value> {
         }
     }
     if changes.is_empty() {
-        changes.push(serde_json::json!({"op": "replace", "path": pointer, "value": new}));
+        changes.push(serde_json::json!({"op": "replace", "path": pointer, "value": new, "was": old}));
     }
     changes
 }
@@ -259,7 +267,9 @@ mod tests {
         let changes = redacted("/agent/custom_env", &json!({"A": "1"}), &json!({"A": "2"}));
         assert_eq!(
             changes,
-            [json!({"op": "replace", "path": "/agent/custom_env", "value": {"A": "[secret]"}})]
+            [
+                json!({"op": "replace", "path": "/agent/custom_env", "value": {"A": "[secret]"}, "was": {"A": "[secret]"}})
+            ]
         );
     }
 

@@ -34,8 +34,9 @@ pub fn public(app: App) -> Router {
 
 /// What operators reach, on a listener of its own.
 pub fn admin(app: App) -> Router {
-    let operators =
-        admin::routes().fallback(guard::page_not_found).layer(from_fn_with_state(app.clone(), guard::operator));
+    let operators = admin::routes()
+        .fallback(guard::page_not_found)
+        .layer(from_fn_with_state(app.clone(), guard::operator));
     let router = Router::new()
         .route("/health", get(health::health))
         .route("/readyz", get(health::ready))

@@ -127,6 +127,14 @@ pub async fn insert(conn: &mut Conn, new: NewTask) -> Result<Option<Task>, Store
         .await)?)
 }
 
+/// Keeps an overlay with a task that has not ended; the end takes it away.
+pub async fn set_overlay(conn: &mut Conn, id: TaskId, overlay: &Value) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE agent_task_queue SET runtime_mcp_overlay = $2
+        WHERE id = $1 AND status NOT IN ('completed', 'failed', 'cancelled')";
+    on_conn!(conn, |c| sqlx::query(SQL).bind(id).bind(overlay).execute(c).await.map(drop))?;
+    Ok(())
+}
+
 /// Queued and dispatched tasks of a runtime, as a claim would take them.
 pub async fn list_pending(conn: &mut Conn, runtime: RuntimeId) -> Result<Vec<Task>, StoreError> {
     const SQL: &str = concat!(

@@ -26,6 +26,11 @@ pub async fn find(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreErro
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
 }
 
+pub async fn count(conn: &mut Conn) -> Result<i64, StoreError> {
+    const SQL: &str = r#"SELECT count(*) FROM "user""#;
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).fetch_one(c).await)?)
+}
+
 pub async fn find_by_email(conn: &mut Conn, email: &str) -> Result<Option<UserId>, StoreError> {
     const SQL: &str = r#"SELECT id FROM "user" WHERE email = $1"#;
     Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(email).fetch_optional(c).await)?)

@@ -11,11 +11,11 @@ use crate::dispatch::lifecycle::{self, Completion, Failure};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::error::Error;
 use crate::http::extract::{self, Caller, TaskAccess};
-use crate::model::task_body::task_body;
 use crate::model::failure;
 use crate::model::ids::WorkspaceId;
 use crate::model::message::Usage;
 use crate::model::task::Task;
+use crate::model::task_body::task_body;
 use crate::store::{StoreError, runtimes, task_transitions, usage};
 
 /// The most entries that one usage report may have.
