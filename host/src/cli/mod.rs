@@ -4,6 +4,7 @@ mod bootstrap;
 mod data;
 mod demo;
 mod migrate;
+mod plugin;
 mod serve;
 mod token;
 
@@ -28,6 +29,9 @@ enum Command {
     /// Mint a token for a daemon
     #[command(subcommand)]
     Token(token::Command),
+    /// Show, check and apply the plugins of a running gateway
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Bring the database's schema up to date and stop
     Migrate(migrate::Args),
 }
@@ -42,6 +46,7 @@ pub fn run() -> anyhow::Result<()> {
             Command::Demo(args) => demo::run(args).await,
             Command::Bootstrap(args) => bootstrap::run(args).await,
             Command::Token(command) => token::run(command).await,
+            Command::Plugin(command) => plugin::run(command).await,
             Command::Migrate(args) => migrate::run(args).await,
         }
     })

@@ -8,6 +8,8 @@ const THRESHOLD: u32 = 5;
 /// How long the first pause is, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A probe whose caller went away reports nothing; past this another may try.
+const PROBE: Duration = Duration::from_secs(35);
 
 #[derive(Debug, Default)]
 pub struct Breaker {
@@ -19,8 +21,8 @@ struct State {
     failures: u32,
     /// Set while open: until when, and for how long.
     open: Option<(Instant, Duration)>,
-    /// One call is trying whether it works again.
-    probing: bool,
+    /// Since when one call is trying whether it works again.
+    probing: Option<Instant>,
 }
 
 impl Breaker {
@@ -29,17 +31,20 @@ impl Breaker {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.open {
             None => true,
-            Some((until, _)) if now >= until && !state.probing => {
-                state.probing = true;
-                true
+            Some((until, _)) if now < until => false,
+            Some(_) => {
+                let free = state.probing.is_none_or(|since| now >= since + PROBE);
+                if free {
+                    state.probing = Some(now);
+                }
+                free
             }
-            Some(_) => false,
         }
     }
 
     pub fn record(&self, ok: bool, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.probing = false;
+        state.probing = None;
         if ok {
             *state = State::default();
             return;
@@ -77,6 +82,7 @@ mod tests {
         let later = start + FIRST_PAUSE;
         assert!(breaker.admits(later), "one probe");
         assert!(!breaker.admits(later), "and no second");
+        assert!(breaker.admits(later + PROBE), "until the first is lost");
         breaker.record(false, later);
         assert!(!breaker.admits(later + FIRST_PAUSE), "the pause doubled");
         let last = later + FIRST_PAUSE * 2;
