@@ -1,5 +1,6 @@
 //! `/api/daemon`: what daemons call.
 
+mod claim;
 mod deregister;
 mod gc;
 mod heartbeat;
@@ -32,6 +33,8 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/heartbeat", post(heartbeat::heartbeat))
         .route("/workspaces/{workspaceId}/repos", get(workspaces::repos))
         .route("/workspaces/{workspaceId}/runtime-profiles", get(workspaces::profiles))
+        .route("/runtimes/{runtimeId}/tasks/claim", post(claim::claim))
+        .route("/runtimes/{runtimeId}/tasks/{taskId}/skill-bundles/resolve", post(claim::resolve_bundles))
         .route("/runtimes/{runtimeId}/tasks/pending", get(runtimes::pending))
         .route("/runtimes/{runtimeId}/tasks/{taskId}/prepare-lease", post(runtimes::prepare_lease))
         .route("/runtimes/{runtimeId}/recover-orphans", post(runtimes::recover_orphans))

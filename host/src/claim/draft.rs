@@ -1,0 +1,97 @@
+//! From what was loaded to what the stages take.
+
+use serde_json::{Map, Value};
+
+use super::context::{Context, SquadContext};
+use crate::dispatch::claim::Claimed;
+use crate::enrich::Draft;
+use crate::model::ids::AgentId;
+use crate::model::project::ProjectResource;
+use crate::model::status::TaskKind;
+use crate::model::workspace::stored_repos;
+use crate::plugin::stage::{BriefingInput, Kind, Member, MemberKind, Repo, Resource, Subject};
+
+pub fn of(claimed: &Claimed, context: Context, body: Map<String, Value>) -> Draft {
+    let kind = kind(claimed.task.kind());
+    let repos = context.workspace.as_ref().map(|workspace| stored_repos(&workspace.repos));
+    let leader_name = context.agent.as_ref().map(|agent| agent.name.clone());
+    let mcp_config = context.agent.as_ref().and_then(|agent| agent.mcp_config.as_ref());
+    let overlay = context.overlay.as_ref().and_then(|overlay| overlay.runtime_mcp_overlay.as_ref());
+    Draft {
+        subject: Subject {
+            task_id: claimed.task.id.to_string(),
+            workspace_id: claimed.workspace_id.to_string(),
+        },
+        kind,
+        resources: context.resources.iter().map(resource).collect(),
+        workspace_repos: repos
+            .into_iter()
+            .flatten()
+            .map(|repo| Repo { url: repo.url, description: repo.description, reference: repo.reference })
+            .collect(),
+        agent_mcp_config: json_text(mcp_config),
+        overlay: json_text(overlay),
+        squad: context.squad.map(|squad| briefing(kind, squad, leader_name)),
+        body,
+    }
+}
+
+fn kind(kind: TaskKind) -> Kind {
+    match kind {
+        TaskKind::Chat => Kind::Chat,
+        TaskKind::Autopilot => Kind::Autopilot,
+        TaskKind::QuickCreate => Kind::QuickCreate,
+        TaskKind::Comment => Kind::Comment,
+        TaskKind::Direct => Kind::Direct,
+    }
+}
+
+/// A stored `null` is no configuration.
+fn json_text(value: Option<&Value>) -> Option<String> {
+    value.filter(|value| !value.is_null()).map(Value::to_string)
+}
+
+fn resource(resource: &ProjectResource) -> Resource {
+    Resource {
+        id: resource.id.to_string(),
+        resource_type: resource.resource_type.clone(),
+        resource_ref: resource.resource_ref.to_string(),
+        label: resource.label.clone(),
+    }
+}
+
+fn briefing(kind: Kind, context: SquadContext, leader_name: Option<String>) -> BriefingInput {
+    let SquadContext { squad, members, skills } = context;
+    let skills_of = |id| {
+        let names = skills.iter().filter(|(agent, _)| *agent == AgentId(id));
+        names.map(|(_, name)| name.clone()).collect::<Vec<_>>()
+    };
+    let members = members
+        .into_iter()
+        .filter_map(|member| {
+            let kind = match member.member_type.as_str() {
+                "agent" => MemberKind::Agent,
+                "member" => MemberKind::Human,
+                _ => return None,
+            };
+            Some(Member {
+                kind,
+                id: member.member_id.to_string(),
+                // Somebody who cannot be read any more is no member to name.
+                name: member.name?,
+                role: member.role,
+                archived: member.archived,
+                skills: (kind == MemberKind::Agent).then(|| skills_of(member.member_id)),
+            })
+        })
+        .collect();
+    BriefingInput {
+        kind,
+        squad_id: squad.id.to_string(),
+        squad_name: squad.name,
+        squad_instructions: squad.instructions,
+        leader_id: squad.leader_id.to_string(),
+        leader_name,
+        members,
+    }
+}

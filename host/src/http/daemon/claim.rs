@@ -1,0 +1,128 @@
+//! Claiming a task, and the skills that a claim only referred to.
+
+use axum::Json;
+use axum::http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::claim::bundle::Bundle;
+use crate::claim::{self, AnswerError, SkillDelivery};
+use crate::dispatch::claim::{self as dispatch, ClaimError};
+use crate::http::body::Body;
+use crate::http::error::Error;
+use crate::http::extract::{RuntimeAccess, TaskAccess};
+use crate::model::ids::SkillId;
+use crate::model::status::TaskStatus;
+use crate::store::skills;
+
+/// What a daemon says when it asks for the content of skills later.
+const SKILL_BUNDLES: &str = "skill-bundles-v1";
+/// More references than any agent has skills are a mistake.
+const MAX_REFERENCES: usize = 1000;
+
+/// `POST /api/daemon/runtimes/{runtimeId}/tasks/claim`
+pub async fn claim(
+    app: App,
+    RuntimeAccess(runtime): RuntimeAccess,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Error> {
+    // One set of plugins for the whole claim, whatever is applied meanwhile.
+    let generation = app.plugins.snapshot();
+    let Some(claimed) = dispatch::claim(&app, &runtime).await? else {
+        return Ok(Json(json!({"task": null})));
+    };
+    let task = claim::answer(&app, &claimed, &generation, delivery(&headers)).await?;
+    Ok(Json(json!({"task": task})))
+}
+
+/// A reference as a daemon sends it back; more members are ignored.
+#[derive(Deserialize)]
+pub struct Reference {
+    id: Option<String>,
+    source: Option<String>,
+    hash: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct References {
+    skills: Option<Vec<Reference>>,
+}
+
+/// `POST /api/daemon/runtimes/{runtimeId}/tasks/{taskId}/skill-bundles/resolve`
+///
+/// Gives what the skills are now; a hash that no longer matches is the daemon's to notice.
+pub async fn resolve_bundles(
+    app: App,
+    RuntimeAccess(runtime): RuntimeAccess,
+    TaskAccess { task, workspace_id }: TaskAccess,
+    request: axum::extract::Request,
+) -> Result<Json<Value>, Error> {
+    if workspace_id != runtime.workspace_id || task.runtime_id != runtime.id {
+        return Err(Error::not_found("task not found"));
+    }
+    if !matches!(task.status, TaskStatus::Dispatched | TaskStatus::WaitingLocalDirectory) {
+        return Err(Error::conflict("task is not preparing"));
+    }
+    let Body(References { skills: wanted }) =
+        <Body<References> as axum::extract::FromRequest<App>>::from_request(request, &app).await?;
+    let wanted = wanted.unwrap_or_default();
+    if wanted.len() > MAX_REFERENCES {
+        return Err(Error::bad_request(format!(
+            "skills: at most {MAX_REFERENCES} references in one request"
+        )));
+    }
+    let failed = |error| Error::internal("failed to load skills", error);
+    let mut conn = app.db.reader().await.map_err(failed)?;
+    let stored = skills::list_of_agent(&mut conn, task.agent_id).await.map_err(failed)?;
+    let ids: Vec<SkillId> = stored.iter().map(|skill| skill.id).collect();
+    let files = if ids.is_empty() {
+        Vec::new()
+    } else {
+        skills::list_files(&mut conn, &ids).await.map_err(failed)?
+    };
+    let known: Vec<Bundle> = stored.iter().map(|skill| Bundle::of(skill, &files)).collect();
+    let mut bundles = Vec::with_capacity(wanted.len());
+    for reference in &wanted {
+        let member = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (Some(id), Some(source), Some(_)) =
+            (member(&reference.id), member(&reference.source), member(&reference.hash))
+        else {
+            return Err(Error::bad_request("invalid skill ref"));
+        };
+        let bundle = known.iter().find(|bundle| bundle.is(&source, &id));
+        bundles.push(bundle.ok_or_else(|| Error::not_found("skill bundle not found"))?.resolved());
+    }
+    Ok(Json(json!({"bundles": bundles})))
+}
+
+fn delivery(headers: &HeaderMap) -> SkillDelivery {
+    let stated = headers.get("x-client-capabilities").and_then(|value| value.to_str().ok());
+    if stated.unwrap_or_default().split(',').any(|part| part.trim() == SKILL_BUNDLES) {
+        SkillDelivery::References
+    } else {
+        SkillDelivery::Full
+    }
+}
+
+impl From<ClaimError> for Error {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Store(cause) => Self::internal("failed to claim task", cause),
+            // Logged where the task was cancelled.
+            ClaimError::Isolation | ClaimError::NoOwner => {
+                Self::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+            }
+            ClaimError::Mint(cause) => Self::internal("failed to mint task token", cause),
+        }
+    }
+}
+
+impl From<AnswerError> for Error {
+    fn from(error: AnswerError) -> Self {
+        let message = error.to_string();
+        match error {
+            AnswerError::Load(cause) | AnswerError::Settle(cause) => Self::internal(message, cause),
+        }
+    }
+}
