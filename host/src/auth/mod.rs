@@ -14,9 +14,9 @@ use crate::model::workspace::Role;
 use crate::store::{Db, StoreError, tokens, users};
 
 /// How long a token that was found valid is believed without asking again.
-const TOKEN_TTL: Duration = Duration::from_secs(600);
+const TOKEN_TTL: Duration = Duration::from_mins(10);
 /// The same for a membership, on the daemon plane only; roles are never cached.
-const MEMBER_TTL: Duration = Duration::from_secs(300);
+const MEMBER_TTL: Duration = Duration::from_mins(5);
 /// Bounds on what is remembered.
 const TOKENS: u64 = 100_000;
 const MEMBERS: u64 = 100_000;

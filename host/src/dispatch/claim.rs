@@ -123,8 +123,7 @@ async fn take(
             let token =
                 TaskToken { task_id: task.id, agent_id: task.agent_id, workspace_id, user_id: owner_id };
             tokens::insert_task(conn, token, token_hash, now + TOKEN_LIFE, now).await?;
-            let taken = Taken::Task { task, workspace_id, owner_id, again };
-            return Ok(Transaction { promoted, taken });
+            return Ok(Transaction { promoted, taken: Taken::Task { task, workspace_id, owner_id, again } });
         }
         (Some(workspace_id), None) if workspace_id == runtime.workspace_id => ClaimError::NoOwner,
         _ => ClaimError::Isolation,

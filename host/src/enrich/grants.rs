@@ -40,11 +40,13 @@ pub fn check(operations: &[Operation], grants: &Grants) -> Result<(), String> {
 
 fn check_one(operation: &Operation, grants: &Grants) -> Result<(), String> {
     match operation {
-        Operation::AppendInstructions(_) | Operation::AppendContext(_) | Operation::AddArg(_) => Ok(()),
         Operation::AddRepo(repo) if repo.url.trim().is_empty() => {
             Err("add-repo: the url is empty".to_owned())
         }
-        Operation::AddRepo(_) => Ok(()),
+        Operation::AppendInstructions(_)
+        | Operation::AppendContext(_)
+        | Operation::AddArg(_)
+        | Operation::AddRepo(_) => Ok(()),
         Operation::PutMcpServer(name, _) if name.is_empty() => {
             Err("put-mcp-server: the name is empty".to_owned())
         }
@@ -68,7 +70,7 @@ fn check_one(operation: &Operation, grants: &Grants) -> Result<(), String> {
             let closed = |member: &&str| {
                 pointer == *member || pointer.strip_prefix(*member).is_some_and(|rest| rest.starts_with('/'))
             };
-            if CLOSED.iter().any(|member| closed(&member)) {
+            if CLOSED.iter().any(closed) {
                 return Err(format!("set `{pointer}`: this member is never a plugin's to change"));
             }
             if !grants.write.iter().any(|granted| granted == pointer) {

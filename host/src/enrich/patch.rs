@@ -68,10 +68,9 @@ fn set(body: &mut Map<String, Value>, pointer: &str, value: Value) -> Result<(),
         body.insert(name, value);
         return Ok(());
     }
-    let mut parts = above.trim_start_matches('/').split('/');
-    let first = parts.next().unwrap_or_default();
-    let rest: String = parts.map(|part| format!("/{part}")).collect();
-    let place = body.get_mut(first).and_then(|member| member.pointer_mut(&rest)).ok_or_else(nowhere)?;
+    let above = above.trim_start_matches('/');
+    let (first, rest) = above.split_at(above.find('/').unwrap_or(above.len()));
+    let place = body.get_mut(first).and_then(|member| member.pointer_mut(rest)).ok_or_else(nowhere)?;
     place.as_object_mut().ok_or_else(nowhere)?.insert(name, value);
     Ok(())
 }
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
     use crate::plugin::stage::Repo;
 
-    fn after(body: Value, operations: &[Operation]) -> Result<Value, String> {
+    fn after(body: &Value, operations: &[Operation]) -> Result<Value, String> {
         apply(body.as_object().unwrap_or(&Map::new()), operations).map(Value::Object)
     }
 
@@ -107,7 +106,7 @@ mod tests {
             Operation::Set("/extra".to_owned(), "[1]".to_owned()),
         ];
         assert_eq!(
-            after(json!({"agent": {"instructions": "one"}}), &operations),
+            after(&json!({"agent": {"instructions": "one"}}), &operations),
             Ok(json!({
                 "agent": {"instructions": "one\n\ntwo", "custom_args": ["-v"], "custom_env": {"A": "1"}, "model": "m",
                     "mcp_config": {"mcpServers": {"s": {"url": "x"}}}},
@@ -122,7 +121,7 @@ mod tests {
             Operation::AppendContext("here".to_owned()),
             Operation::Set("/agent/nothing/x".to_owned(), "1".to_owned()),
         ];
-        assert!(after(json!({"agent": {}}), &operations).is_err());
-        assert!(after(json!({}), &[Operation::AddArg("x".to_owned())]).is_err());
+        assert!(after(&json!({"agent": {}}), &operations).is_err());
+        assert!(after(&json!({}), &[Operation::AddArg("x".to_owned())]).is_err());
     }
 }

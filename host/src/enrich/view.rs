@@ -43,7 +43,9 @@ pub fn withhold_mcp(config: &mut Value, with: &str) {
             }
         }
         if let Some(Value::Array(args)) = server.get_mut("args") {
-            args.iter_mut().for_each(|arg| withhold_argument(arg, with));
+            for arg in args {
+                withhold_argument(arg, with);
+            }
         }
         if let Some(Value::String(url)) = server.get_mut("url") {
             *url = bare_url(url, with);

@@ -60,10 +60,11 @@ pub fn relative_work_dir(work_dir: &str, workspace_id: &str, task_id: &str) -> O
         return None;
     }
     let short: String = task_id.chars().filter(|c| *c != '-').take(8).collect();
-    if !workspace_id.is_empty() && !short.is_empty() {
-        if let Some(at) = path.find(&format!("{workspace_id}/{short}")) {
-            return Some(path[at..].to_owned());
-        }
+    if !workspace_id.is_empty()
+        && !short.is_empty()
+        && let Some(at) = path.find(&format!("{workspace_id}/{short}"))
+    {
+        return Some(path[at..].to_owned());
     }
     if let Some(rest) = below_home(&path) {
         return (!rest.is_empty()).then(|| rest.to_owned());

@@ -32,7 +32,6 @@ pub fn nanos(time: Time) -> String {
 pub mod as_seconds {
     use serde::Serializer;
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     pub fn serialize<S: Serializer>(time: &super::Time, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::seconds(*time))
     }
@@ -42,7 +41,6 @@ pub mod as_seconds {
 pub mod as_seconds_or_null {
     use serde::Serializer;
 
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference")]
     pub fn serialize<S: Serializer>(time: &Option<super::Time>, serializer: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => serializer.serialize_str(&super::seconds(*time)),

@@ -150,7 +150,7 @@ impl Plugins {
     }
 
     /// Runs an earlier set again, as a new generation.
-    pub async fn rollback(&self, number: u64) -> Result<Arc<Generation>, RollbackError> {
+    pub fn rollback(&self, number: u64) -> Result<Arc<Generation>, RollbackError> {
         let _maker = self.0.applying.try_lock().map_err(|_| RollbackError::Busy)?;
         let found = self.kept().into_iter().find(|generation| generation.number == number);
         let found = found.ok_or(RollbackError::Unknown(number))?;

@@ -27,12 +27,12 @@ pub fn watch(plugins: Plugins) {
 
 async fn run(plugins: Plugins) {
     let Some(path) = plugins.document().map(Path::to_path_buf) else { return };
-    let (changed, mut changes) = mpsc::channel(1);
+    let (sender, mut changes) = mpsc::channel(1);
     // The folder, because an editor may put a new file in the old one's place.
     let folder = plugins.base_dir();
     let watcher = notify::recommended_watcher(move |_| {
         // Full means that a look is due already.
-        let _ = changed.try_send(());
+        let _ = sender.try_send(());
     });
     let _watcher = watcher.ok().and_then(|mut watcher| {
         let folder = folder?;

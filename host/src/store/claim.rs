@@ -164,7 +164,8 @@ impl EndedRun {
             return true;
         }
         let error = self.error.as_deref().unwrap_or_default().to_lowercase();
-        !failure::is_resume_unsafe(self.failure_reason.as_deref().unwrap_or_default())
-            && !(error.contains("400") && error.contains("invalid_request_error"))
+        let reason = self.failure_reason.as_deref().unwrap_or_default();
+        let refused = error.contains("400") && error.contains("invalid_request_error");
+        !refused && !failure::is_resume_unsafe(reason)
     }
 }

@@ -1,10 +1,8 @@
-//! What a plugin's `build.rs` calls, so that the linker lays its memory out for fresh calls:
+//! What the `main` of a plugin's `build.rs` calls, so that the linker lays its memory out
+//! for fresh calls:
 //!
 //! ```no_run
-//! // build.rs
-//! fn main() {
-//!     switchyard_sdk_build::guest();
-//! }
+//! switchyard_sdk_build::guest();
 //! ```
 
 /// Bytes of stack. The stack is the lowest part of a guest's memory and the host keeps the

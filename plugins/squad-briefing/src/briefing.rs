@@ -72,5 +72,5 @@ fn mention(text: &mut String, name: &str, target: &str, id: &str) {
 }
 
 fn push(text: &mut String, pieces: &[&str]) {
-    pieces.iter().for_each(|piece| text.push_str(piece));
+    text.extend(pieces.iter().copied());
 }

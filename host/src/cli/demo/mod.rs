@@ -17,7 +17,7 @@ use crate::store::Db;
 use client::Api;
 
 /// The integrator's plugin of `plugins/examples/rust`.
-const EXAMPLE: &[u8] = include_bytes!(concat!(env!("SWITCHYARD_GUESTS"), "/launch-policy.wasm"));
+const EXAMPLE: &[u8] = include_bytes!(concat!(env!("SWITCHYARD_GUESTS"), "/example-policy.wasm"));
 
 const BUILTIN: &str = r#"[[plugin]]
 name = "repo-resolution"
@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let folder = tempfile::tempdir().context("no temporary folder could be made")?;
     let document = folder.path().join("plugins.toml");
-    std::fs::write(folder.path().join("launch-policy.wasm"), EXAMPLE)?;
+    std::fs::write(folder.path().join("example-policy.wasm"), EXAMPLE)?;
     std::fs::write(&document, first_document())?;
     let config = Config {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -138,8 +138,8 @@ fn example(notice: &str) -> String {
     format!(
         r#"
 [[plugin]]
-name = "launch-policy"
-source = "file:launch-policy.wasm"
+name = "example-policy"
+source = "file:example-policy.wasm"
 config = {{ notice = "{notice}", deny_args = ["--dangerously-skip-permissions"] }}
 "#
     )

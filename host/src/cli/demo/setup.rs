@@ -12,7 +12,6 @@ pub const DAEMON: &str = "demo-machine";
 /// What the story needs to know of it.
 pub struct Stage {
     pub runtime: String,
-    pub leader: String,
     pub squad: String,
     pub project: String,
 }
@@ -53,7 +52,7 @@ pub async fn make(api: &Api, user_id: &str) -> anyhow::Result<Stage> {
     api.put(&format!("/api/agents/{builder}/skills"), json!({"skill_ids": [skill]})).await?;
     let squad = squad(api, &leader, &builder, user_id).await?;
     let project = project(api).await?;
-    Ok(Stage { runtime, leader, squad, project })
+    Ok(Stage { runtime, squad, project })
 }
 
 /// What a daemon does first. Repeating it gives the same runtime.

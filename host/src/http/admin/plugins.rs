@@ -87,7 +87,7 @@ pub struct RollbackBody {
 /// `POST /admin/plugins/rollback`: an earlier set runs again, as a new generation.
 pub async fn rollback(app: App, Body(wanted): Body<RollbackBody>) -> Result<Json<Value>, Error> {
     let number = wanted.generation.ok_or_else(|| Error::bad_request("generation is required"))?;
-    let generation = app.plugins.rollback(number).await?;
+    let generation = app.plugins.rollback(number)?;
     Ok(Json(body(&generation)))
 }
 

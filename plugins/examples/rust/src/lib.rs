@@ -7,7 +7,7 @@
 //! ```toml
 //! [[plugin]]
 //! name = "policy"
-//! path = "example_policy.wasm"
+//! source = "file:example-policy.wasm"
 //!
 //! [plugin.config]
 //! notice = "Production is frozen until Monday."
