@@ -1,10 +1,10 @@
 //! Every URL, readable top to bottom.
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
+use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -22,12 +22,14 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 
 /// What daemons and people reach.
 pub fn public(app: App) -> Router {
+    let (user, document) = user::routes(&app).split_for_parts();
     let router = Router::new()
         .route("/health", get(health::health))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::ready))
+        .route("/api/openapi.json", get(async move || Json(document.clone())))
         .nest("/api/daemon", daemon::routes(&app))
-        .merge(user::routes(&app))
+        .merge(user)
         .fallback(guard::page_not_found);
     common(router).with_state(app)
 }

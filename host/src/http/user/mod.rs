@@ -1,41 +1,61 @@
 //! `/api`: what people, bots and agents at work call.
 
-use axum::Router;
+mod agents;
+mod comments;
+mod invitations;
+mod issues;
+mod login;
+mod me;
+mod members;
+mod projects;
+mod runtime_profiles;
+mod runtime_requests;
+mod runtimes;
+mod skills;
+mod squads;
+mod tasks;
+mod tokens;
+mod workspaces;
+
 use axum::middleware::from_fn_with_state;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::guard;
 use crate::app::App;
 
-/// The routes of the user plane. A mounted prefix authenticates before it matches; the
-/// three kinds of workspace selection are told apart by the layer a prefix carries.
-pub fn routes(app: &App) -> Router<App> {
-    Router::new().merge(unscoped(app)).merge(scoped(app))
+/// The routes of the user plane, a file a noun.
+pub fn routes(app: &App) -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(me::routes(app))
+        .merge(tokens::routes(app))
+        .merge(login::routes(app))
+        .merge(workspaces::routes(app))
+        .merge(members::routes(app))
+        .merge(invitations::routes(app))
+        .merge(runtimes::routes(app))
+        .merge(runtime_profiles::routes(app))
+        .merge(runtime_requests::routes(app))
+        .merge(agents::routes(app))
+        .merge(skills::routes(app))
+        .merge(squads::routes(app))
+        .merge(projects::routes(app))
+        .merge(issues::routes(app))
+        .merge(tasks::routes(app))
+        .merge(comments::routes(app))
 }
 
-/// Routes that need no workspace.
-fn unscoped(app: &App) -> Router<App> {
-    let _ = app;
-    Router::new()
-}
-
-/// Routes whose workspace comes from a header or the query.
-fn scoped(app: &App) -> Router<App> {
-    let _ = app;
-    Router::new()
-}
-
-/// A prefix under which everything asks for a token first.
-pub fn mount(app: &App, prefix: &str, routes: Router<App>) -> Router<App> {
+/// A prefix under which everything asks for a token before it is matched.
+pub fn mount(app: &App, prefix: &str, routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
     let routes =
         routes.fallback(guard::page_not_found).layer(from_fn_with_state(app.clone(), guard::user_plane));
-    Router::new().nest(prefix, routes)
+    OpenApiRouter::new().nest(prefix, routes)
 }
 
 /// As [`mount`], with the workspace from a header or the query.
-pub fn mount_scoped(app: &App, prefix: &str, routes: Router<App>) -> Router<App> {
+pub fn mount_scoped(app: &App, prefix: &str, routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
     let routes = routes
         .fallback(guard::page_not_found)
         .layer(from_fn_with_state(app.clone(), guard::scoped))
         .layer(from_fn_with_state(app.clone(), guard::user_plane));
-    Router::new().nest(prefix, routes)
+    OpenApiRouter::new().nest(prefix, routes)
 }
