@@ -5,12 +5,12 @@
 use axum::RequestPartsExt;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use uuid::Uuid;
 
 use super::error::Error;
 use crate::app::App;
 use crate::auth::Identity;
-use crate::model::ids::{AgentId, RuntimeId, TaskId, UserId, WorkspaceId};
+use crate::model::actor::Actor;
+use crate::model::ids::{RuntimeId, TaskId, UserId, WorkspaceId};
 use crate::model::runtime::Runtime;
 use crate::model::task::Task;
 use crate::model::workspace::Role;
@@ -19,45 +19,6 @@ use crate::store::{Db, StoreError, runtimes, tasks};
 /// Who calls; put there by a guard.
 #[derive(Clone, Debug)]
 pub struct Caller(pub Identity);
-
-/// Who acts, as rules see it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Actor {
-    Member(UserId),
-    /// An agent, while it runs the task.
-    Agent {
-        id: AgentId,
-        task_id: TaskId,
-    },
-}
-
-impl Actor {
-    /// `member` or `agent`.
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Member(_) => "member",
-            Self::Agent { .. } => "agent",
-        }
-    }
-
-    pub fn id(self) -> Uuid {
-        match self {
-            Self::Member(id) => id.0,
-            Self::Agent { id, .. } => id.0,
-        }
-    }
-
-    pub fn is_agent(self) -> bool {
-        matches!(self, Self::Agent { .. })
-    }
-
-    pub fn task_id(self) -> Option<TaskId> {
-        match self {
-            Self::Agent { task_id, .. } => Some(task_id),
-            Self::Member(_) => None,
-        }
-    }
-}
 
 /// The workspace a request works in, and as whom.
 #[derive(Clone, Copy, Debug)]

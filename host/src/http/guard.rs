@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{RequestExt, http::Uri};
 
 use super::error::Error;
-use super::extract::{Actor, Caller, Scope};
+use super::extract::{Caller, Scope};
 use crate::app::App;
 use crate::auth::Identity;
+use crate::model::actor::Actor;
 use crate::model::ids::{AgentId, TaskId, UserId, WorkspaceId, parse_uuid};
 use crate::store::{agents, tasks, workspaces};
 

@@ -7,6 +7,8 @@ pub mod error;
 pub mod extract;
 pub mod guard;
 pub mod health;
+pub mod issue_path;
 pub mod paths;
+pub mod query;
 pub mod router;
 pub mod user;

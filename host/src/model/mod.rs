@@ -1,5 +1,6 @@
 //! Nouns, statuses and the rules about them that need no I/O.
 
+pub mod actor;
 pub mod agent;
 pub mod clean;
 pub mod failure;

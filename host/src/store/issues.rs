@@ -1,7 +1,7 @@
 //! Issues.
 
 use super::{Conn, StoreError};
-use crate::model::ids::IssueId;
+use crate::model::ids::{IssueId, WorkspaceId};
 use crate::model::issue::Issue;
 
 from_row!(Issue {
@@ -41,4 +41,23 @@ macro_rules! issue_columns {
 pub async fn find(conn: &mut Conn, id: IssueId) -> Result<Option<Issue>, StoreError> {
     const SQL: &str = concat!("SELECT ", issue_columns!(), " FROM issue WHERE id = $1");
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+pub async fn find_in(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    id: IssueId,
+) -> Result<Option<Issue>, StoreError> {
+    const SQL: &str = concat!("SELECT ", issue_columns!(), " FROM issue WHERE id = $1 AND workspace_id = $2");
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(workspace).fetch_optional(c).await)?)
+}
+
+pub async fn find_by_number(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    number: i32,
+) -> Result<Option<Issue>, StoreError> {
+    const SQL: &str =
+        concat!("SELECT ", issue_columns!(), " FROM issue WHERE workspace_id = $1 AND number = $2");
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(workspace).bind(number).fetch_optional(c).await)?)
 }
