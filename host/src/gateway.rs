@@ -81,7 +81,7 @@ impl Gateway {
 
 async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
-    let clock = Clock;
+    let clock = Clock::system();
     let settings = Settings { cache_dir: config.code_cache(), document: config.plugins.clone() };
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());

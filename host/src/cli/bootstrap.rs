@@ -67,7 +67,7 @@ pub async fn bootstrap(db: &Db, email: &str, name: &str, slug: &str) -> anyhow::
     anyhow::ensure!(is_slug(&slug), "--workspace must be lower-case letters, digits and single hyphens");
     let personal = token::mint(token::PERSONAL)?;
     let admin = token::mint(token::ADMIN)?;
-    let now = Clock.now();
+    let now = Clock::system().now();
     let (hash, admin_hash, prefix) = (token::hash(&personal), token::hash(&admin), personal[..12].to_owned());
     let made: Result<(UserId, WorkspaceId), StoreError> = db
         .write(move |c| {

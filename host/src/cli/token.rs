@@ -41,7 +41,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     let (_, db) = args.data.open().await?;
     let workspace = workspaces::find_id_by_slug(&mut db.reader().await?, &args.workspace).await?;
     let workspace = workspace.with_context(|| format!("there is no workspace `{}`", args.workspace))?;
-    let now = Clock.now();
+    let now = Clock::system().now();
     let expires_at = now + TimeDelta::days(args.days);
     let minted = token::mint(token::DAEMON)?;
     let hash = token::hash(&minted);

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn only_failures_of_the_surroundings_are_tried_again_and_only_once() {
-        let now = Clock.now();
+        let now = Clock::system().now();
         let retried = |task: &Task| next_attempt(task, now).is_some();
         for reason in ["runtime_offline", "runtime_recovery", "timeout", "codex_semantic_inactivity"] {
             assert!(retried(&failed(reason)), "{reason}");
@@ -99,14 +99,14 @@ mod tests {
     #[test]
     fn a_retry_keeps_who_asked_and_what_was_said() {
         let parent = failed("timeout");
-        let child = next_attempt(&parent, Clock.now()).unwrap_or_else(|| panic!("a retry"));
+        let child = next_attempt(&parent, Clock::system().now()).unwrap_or_else(|| panic!("a retry"));
         assert_eq!((child.attempt, child.parent_task_id), (2, Some(parent.id)));
         assert_eq!(
             (&child.handoff_note, child.initiator_user_id),
             (&parent.handoff_note, parent.initiator_user_id)
         );
         assert_eq!((&child.session_id, child.force_fresh_session), (&parent.session_id, false));
-        let child = next_attempt(&failed("codex_semantic_inactivity"), Clock.now());
+        let child = next_attempt(&failed("codex_semantic_inactivity"), Clock::system().now());
         assert!(child.is_some_and(|child| child.session_id.is_none()
             && child.work_dir.is_none()
             && child.force_fresh_session));

@@ -56,7 +56,7 @@ pub enum Outcome {
 
 impl Trace {
     pub fn new(subject: &Subject, generation: u64) -> Self {
-        Self { task_id: subject.task_id.clone(), generation, at: Clock.now(), steps: Vec::new() }
+        Self { task_id: subject.task_id.clone(), generation, at: Clock::system().now(), steps: Vec::new() }
     }
 
     /// A call that gave a value, and what became different at `pointer`.

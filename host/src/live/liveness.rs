@@ -128,7 +128,7 @@ mod tests {
     use crate::store::Options;
 
     fn runtime(status: &str, last_seen_at: Option<Time>) -> Runtime {
-        let now = Clock.now();
+        let now = Clock::system().now();
         Runtime {
             id: RuntimeId::new(),
             workspace_id: WorkspaceId::new(),
@@ -152,8 +152,8 @@ mod tests {
     async fn only_a_row_that_grows_old_is_due_and_only_a_known_one_is_alive() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         let db = Db::open(&Options::new(format!("sqlite:{}", dir.path().join("a.db").display()))).await?;
-        let liveness = Liveness::new(db.clone(), Clock);
-        let now = Clock.now();
+        let liveness = Liveness::new(db.clone(), Clock::system());
+        let now = Clock::system().now();
         let fresh = runtime("online", Some(now));
         let old = runtime("online", Some(now - FRESH));
         let gone = runtime("offline", Some(now));

@@ -185,7 +185,8 @@ pub(crate) mod tests {
 
     /// A queued task bound to nothing.
     pub(crate) fn sample() -> Task {
-        let new = NewTask::queued(AgentId::new(), RuntimeId::new(), super::super::time::Clock.now());
+        let new =
+            NewTask::queued(AgentId::new(), RuntimeId::new(), super::super::time::Clock::system().now());
         Task {
             id: new.id,
             agent_id: new.agent_id,

@@ -1,18 +1,49 @@
 //! The clock, and the shapes a time has on the wire.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
 
 pub type Time = DateTime<Utc>;
 
 /// The one place that asks what time it is. It hands out whole microseconds, because
 /// PostgreSQL keeps no more and a value must compare equal after a round trip.
-#[derive(Clone, Debug, Default)]
-pub struct Clock;
+///
+/// A clock set by hand stands still until somebody moves it, which is what a simulation of
+/// hours in a second needs. Clones show the same time.
+#[derive(Clone, Debug)]
+pub struct Clock(Option<Arc<AtomicI64>>);
 
 impl Clock {
+    /// The machine's.
+    pub fn system() -> Self {
+        Self(None)
+    }
+
+    /// One that shows `at` until it is set.
+    pub fn by_hand(at: Time) -> Self {
+        Self(Some(Arc::new(AtomicI64::new(at.timestamp_micros()))))
+    }
+
     pub fn now(&self) -> Time {
-        let now = Utc::now();
-        now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
+        match &self.0 {
+            None => {
+                let now = Utc::now();
+                now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
+            }
+            Some(micros) => {
+                DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Moves a clock that is set by hand, in either direction; the machine's is not ours to
+    /// move.
+    pub fn set(&self, to: Time) {
+        if let Some(micros) = &self.0 {
+            micros.store(to.timestamp_micros(), Ordering::SeqCst);
+        }
     }
 }
 
