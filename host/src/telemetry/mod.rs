@@ -1,4 +1,8 @@
-//! Logs. Called from everywhere, calls nothing of ours.
+//! Logs, metrics, and the log of what was slow. Called from everywhere, calls nothing of
+//! ours.
+
+pub mod metrics;
+pub mod slow;
 
 use tracing_subscriber::EnvFilter;
 

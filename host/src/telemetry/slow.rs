@@ -1,0 +1,105 @@
+//! A line for each call that took longer than it should. The message and the names of its
+//! fields are a contract with the dashboards of existing deployments.
+
+use std::time::{Duration, Instant};
+
+use crate::telemetry::metrics;
+
+/// What an endpoint may take before it is worth a line.
+pub const ENDPOINT: Duration = Duration::from_millis(500);
+/// The same for the parts of a claim.
+pub const CLAIM: Duration = Duration::from_millis(300);
+
+/// Times the parts of a call, one after another.
+pub struct Watch {
+    began: Instant,
+    last: Instant,
+}
+
+impl Watch {
+    pub fn start() -> Self {
+        let now = Instant::now();
+        Self { began: now, last: now }
+    }
+
+    /// Milliseconds since the last lap, or the start.
+    pub fn lap(&mut self) -> f64 {
+        let lap = self.last.elapsed();
+        self.last += lap;
+        millis(lap)
+    }
+
+    pub fn total(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+pub fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// Choosing a task for a runtime; see the line's fields.
+pub struct ClaimForRuntime {
+    watch: Watch,
+    runtime_id: String,
+    pub outcome: &'static str,
+    pub list_pending_ms: f64,
+    pub list_pending_count: i64,
+    pub agents_tried: i64,
+    pub claim_loop_ms: f64,
+}
+
+impl ClaimForRuntime {
+    pub fn start(runtime_id: String) -> Self {
+        Self {
+            watch: Watch::start(),
+            runtime_id,
+            outcome: "no_task",
+            list_pending_ms: 0.0,
+            list_pending_count: 0,
+            agents_tried: 0,
+            claim_loop_ms: 0.0,
+        }
+    }
+
+    pub fn lap(&mut self) -> f64 {
+        self.watch.lap()
+    }
+
+    /// Counts the claim, and writes the line if it was slow.
+    pub fn end(self) {
+        metrics::claim(self.outcome);
+        let total = self.watch.total();
+        if total >= CLAIM {
+            tracing::info!(
+                runtime_id = self.runtime_id,
+                outcome = self.outcome,
+                total_ms = millis(total),
+                list_pending_ms = self.list_pending_ms,
+                list_pending_count = self.list_pending_count,
+                agents_tried = self.agents_tried,
+                claim_loop_ms = self.claim_loop_ms,
+                claimed = matches!(self.outcome, "claimed" | "reclaimed_dispatched"),
+                "claim_for_runtime slow"
+            );
+        }
+    }
+}
+
+/// The transaction that takes one task.
+pub fn claim_task(agent_id: Option<String>, outcome: &'static str, took: Duration) {
+    if took >= CLAIM {
+        // One statement does what these parts once were.
+        tracing::info!(
+            agent_id = agent_id.unwrap_or_default(),
+            outcome,
+            total_ms = millis(took),
+            get_agent_ms = 0.0,
+            count_running_ms = 0.0,
+            claim_agent_ms = millis(took),
+            update_status_ms = 0.0,
+            dispatch_ms = 0.0,
+            "claim_task slow"
+        );
+    }
+}
