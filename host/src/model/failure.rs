@@ -2,13 +2,19 @@
 
 /// What a task fails with when its daemon came back without it.
 pub const RUNTIME_RECOVERY: &str = "runtime_recovery";
+/// When the runtime went away with it.
+pub const RUNTIME_OFFLINE: &str = "runtime_offline";
+/// When it was not started, or not finished, in time.
+pub const TIMEOUT: &str = "timeout";
+/// When nobody claimed it for long.
+pub const QUEUED_EXPIRED: &str = "queued_expired";
 
 /// The reasons after which a session must not be resumed: whatever broke it is in it.
 pub const RESUME_UNSAFE: [&str; 4] =
     ["iteration_limit", "agent_fallback_message", "api_invalid_request", "codex_semantic_inactivity"];
 
 /// The reasons that say nothing about the work itself, so that another try makes sense.
-const RETRYABLE: [&str; 4] = ["runtime_offline", RUNTIME_RECOVERY, "timeout", "codex_semantic_inactivity"];
+const RETRYABLE: [&str; 4] = [RUNTIME_OFFLINE, RUNTIME_RECOVERY, TIMEOUT, "codex_semantic_inactivity"];
 
 pub fn is_resume_unsafe(reason: &str) -> bool {
     RESUME_UNSAFE.contains(&reason)

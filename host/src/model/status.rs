@@ -69,22 +69,26 @@ impl TaskStatus {
         !self.is_terminal()
     }
 
-    /// Whether any transition of the domain leads from here to `next`. The guards that a
-    /// transition has beside its statuses stand with the statement that makes it.
-    pub fn may_become(self, next: Self) -> bool {
+    /// The machine itself: where a task may go from here. The guards that a transition has
+    /// beside its statuses stand with the statement that makes it.
+    pub fn successors(self) -> &'static [Self] {
         use TaskStatus as S;
-        match (self, next) {
-            (S::Deferred, S::Queued)
-            | (S::Queued, S::Dispatched | S::Failed)
-            | (
-                S::Dispatched,
-                S::Queued | S::Dispatched | S::WaitingLocalDirectory | S::Running | S::Failed,
-            )
-            | (S::WaitingLocalDirectory, S::Running | S::Failed)
-            | (S::Running, S::Completed | S::Failed) => true,
-            (from, S::Cancelled) => from.is_active(),
-            _ => false,
+        match self {
+            S::Deferred => &[S::Queued, S::Cancelled],
+            S::Queued => &[S::Dispatched, S::Failed, S::Cancelled],
+            // Handed out again when the answer was lost, and back to the queue when a plugin
+            // that must not fail did.
+            S::Dispatched => {
+                &[S::Queued, S::Dispatched, S::WaitingLocalDirectory, S::Running, S::Failed, S::Cancelled]
+            }
+            S::WaitingLocalDirectory => &[S::Running, S::Failed, S::Cancelled],
+            S::Running => &[S::Completed, S::Failed, S::Cancelled],
+            S::Completed | S::Failed | S::Cancelled => &[],
         }
+    }
+
+    pub fn may_become(self, next: Self) -> bool {
+        self.successors().contains(&next)
     }
 }
 
@@ -104,26 +108,34 @@ mod tests {
     use super::TaskStatus as S;
 
     #[test]
-    fn the_table_of_transitions_is_the_domains() {
-        let allowed: &[(S, &[S])] = &[
-            (S::Deferred, &[S::Queued, S::Cancelled]),
-            (S::Queued, &[S::Dispatched, S::Failed, S::Cancelled]),
-            (
-                S::Dispatched,
-                // Back to the queue when a plugin that must not fail did.
-                &[S::Queued, S::Dispatched, S::WaitingLocalDirectory, S::Running, S::Failed, S::Cancelled],
-            ),
-            (S::WaitingLocalDirectory, &[S::Running, S::Failed, S::Cancelled]),
-            (S::Running, &[S::Completed, S::Failed, S::Cancelled]),
-            (S::Completed, &[]),
-            (S::Failed, &[]),
-            (S::Cancelled, &[]),
+    fn every_pair_of_statuses_is_settled() {
+        // A row a status, a column the next one, in the order of `ALL`.
+        let table = [
+            (S::Deferred, "-q-----c"),
+            (S::Queued, "--d---fc"),
+            (S::Dispatched, "-qdwr-fc"),
+            (S::WaitingLocalDirectory, "----r-fc"),
+            (S::Running, "-----cfc"),
+            (S::Completed, "--------"),
+            (S::Failed, "--------"),
+            (S::Cancelled, "--------"),
         ];
-        for (from, to) in allowed {
-            for next in S::ALL {
-                assert_eq!(from.may_become(next), to.contains(&next), "{from:?} to {next:?}");
+        assert_eq!(table.map(|(from, _)| from), S::ALL);
+        for (from, row) in table {
+            for (next, mark) in S::ALL.into_iter().zip(row.chars()) {
+                assert_eq!(from.may_become(next), mark != '-', "{from:?} to {next:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_sets_of_statuses_are_three_different_ones() {
+        let of = |test: fn(S) -> bool| S::ALL.into_iter().filter(|status| test(*status)).collect::<Vec<_>>();
+        assert_eq!(of(S::is_pending), [S::Queued, S::Dispatched]);
+        assert_eq!(of(S::is_in_flight), [S::Dispatched, S::WaitingLocalDirectory, S::Running]);
+        assert_eq!(of(S::is_terminal), [S::Completed, S::Failed, S::Cancelled]);
+        assert!(S::ALL.into_iter().all(|status| status.is_terminal() == status.successors().is_empty()));
+        assert!(S::ALL.into_iter().all(|status| status.is_active() == status.may_become(S::Cancelled)));
     }
 
     #[test]

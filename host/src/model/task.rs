@@ -77,6 +77,16 @@ impl Task {
         }
     }
 
+    /// Where the task comes from, as metrics tell it.
+    pub fn source(&self) -> &'static str {
+        match self.kind() {
+            TaskKind::Chat => "chat",
+            TaskKind::Autopilot => "autopilot",
+            TaskKind::QuickCreate => "quick_create",
+            TaskKind::Comment | TaskKind::Direct => "issue",
+        }
+    }
+
     /// The quick-create document, if that is what binds the task: no link at all and a
     /// context that says so.
     pub fn quick_create(&self) -> Option<QuickCreate> {
@@ -110,6 +120,7 @@ pub struct NewTask {
     pub runtime_id: RuntimeId,
     pub issue_id: Option<IssueId>,
     pub chat_session_id: Option<ChatSessionId>,
+    pub autopilot_run_id: Option<AutopilotRunId>,
     pub status: TaskStatus,
     pub priority: i32,
     pub context: Option<Value>,
@@ -143,6 +154,7 @@ impl NewTask {
             runtime_id,
             issue_id: None,
             chat_session_id: None,
+            autopilot_run_id: None,
             status: TaskStatus::Queued,
             priority: 0,
             context: None,
