@@ -3,15 +3,19 @@
 use chrono::TimeDelta;
 use thiserror::Error;
 
-use super::{ended, refresh, wakeup};
+use super::at_rest::Known;
+use super::{ended, lifecycle, refresh, wakeup};
 use crate::app::App;
 use crate::auth::token::{self, NoRandomness};
+use crate::model::agent::Agent;
 use crate::model::ids::{UserId, WorkspaceId};
 use crate::model::runtime::Runtime;
 use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::tokens::TaskToken;
-use crate::store::{Conn, StoreError, queue, tasks, tokens};
+use crate::store::{Conn, StoreError, agents, queue, tasks, tokens};
+use crate::telemetry::metrics;
+use crate::telemetry::slow::{self, ClaimForRuntime, Watch};
 
 /// Longer than a daemon's timeouts for claim and start together; what was not started by
 /// then was never received.
@@ -20,6 +24,8 @@ const REDELIVER_AFTER: TimeDelta = TimeDelta::seconds(90);
 pub const PREPARE_LEASE: TimeDelta = TimeDelta::seconds(45);
 /// How long a task's token lives if the task does not end before.
 const TOKEN_LIFE: TimeDelta = TimeDelta::hours(24);
+/// How often a claim is tried whose slot or lane was taken between its look and its write.
+const TRIES: u32 = 3;
 
 /// A task on its way to a daemon.
 #[derive(Clone, Debug)]
@@ -50,8 +56,18 @@ pub enum ClaimError {
 /// What a claim's transaction came to.
 enum Taken {
     Nothing,
-    Task { task: Task, workspace_id: WorkspaceId, owner_id: UserId, again: bool },
-    Refused { task: Task, workspace_id: Option<WorkspaceId>, error: ClaimError },
+    Task {
+        task: Box<Task>,
+        workspace_id: WorkspaceId,
+        owner_id: UserId,
+        /// The agent as its status is now; `None` when the task was only handed out again.
+        agent: Option<Box<Agent>>,
+    },
+    Refused {
+        task: Box<Task>,
+        workspace_id: Option<WorkspaceId>,
+        error: ClaimError,
+    },
 }
 
 struct Transaction {
@@ -60,26 +76,64 @@ struct Transaction {
 }
 
 /// Promotes what is due, hands out again what was lost, else takes the next task of this
-/// runtime; and mints its token, all in one transaction.
+/// runtime; and mints its token, all in one transaction. A runtime that is known to have
+/// nothing to hand out is answered from memory.
 pub async fn claim(app: &App, runtime: &Runtime) -> Result<Option<Claimed>, ClaimError> {
+    let mut log = ClaimForRuntime::start(runtime.id.to_string());
+    let claimed = claim_timed(app, runtime, &mut log).await;
+    if claimed.is_err() && log.outcome == "no_task" {
+        log.outcome = "error_claim";
+    }
+    log.end();
+    claimed
+}
+
+async fn claim_timed(
+    app: &App,
+    runtime: &Runtime,
+    log: &mut ClaimForRuntime,
+) -> Result<Option<Claimed>, ClaimError> {
+    let Known::Nothing(version) = app.at_rest.ask(runtime.id) else {
+        log.outcome = "empty_cache_hit";
+        return Ok(None);
+    };
     let now = app.clock.now();
-    let lost_before = now - REDELIVER_AFTER;
-    if !queue::has_work(&mut app.db.reader().await?, runtime.id, lost_before, now).await? {
+    let prospect =
+        queue::find_prospect(&mut app.db.reader().await?, runtime.id, now - REDELIVER_AFTER, now).await;
+    log.list_pending_ms = log.lap();
+    let prospect = prospect.inspect_err(|_| log.outcome = "error_list")?;
+    if prospect.at_rest {
+        app.at_rest.prove(runtime.id, version);
+    }
+    if !prospect.claimable {
+        log.outcome = "empty_db";
         return Ok(None);
     }
+    log.list_pending_count = 1;
+    let (app, runtime) = (app.clone(), runtime.clone());
+    let claimed = lifecycle::to_the_end(async move { claim_one(&app, &runtime).await }).await;
+    log.claim_loop_ms = log.lap();
+    let (claimed, outcome) = claimed?;
+    log.outcome = outcome;
+    log.agents_tried = i64::from(claimed.is_some());
+    Ok(claimed)
+}
+
+/// Takes a task, and tells what happened; also how, for the log.
+async fn claim_one(app: &App, runtime: &Runtime) -> Result<(Option<Claimed>, &'static str), ClaimError> {
+    let now = app.clock.now();
     let minted = token::mint(token::TASK)?;
     let hash = token::hash(&minted);
-    let claiming = runtime.clone();
-    let done: Result<Transaction, StoreError> = app
-        .db
-        .write_soon(move |c| Box::pin(async move { take(c, &claiming, &hash, lost_before, now).await }))
-        .await;
-    let Transaction { promoted, taken } = done?;
+    let watch = Watch::start();
+    let Transaction { promoted, taken } = transact(app, runtime, &hash, now).await?;
     for task in &promoted {
         wakeup::queued(app, runtime.workspace_id, task);
     }
     match taken {
-        Taken::Nothing => Ok(None),
+        Taken::Nothing => {
+            slow::claim_task(None, "no_tasks", watch.total());
+            Ok((None, "no_task"))
+        }
         Taken::Refused { task, workspace_id, error } => {
             tracing::error!(
                 task.id = %task.id, runtime.id = %runtime.id, workspace.id = ?workspace_id, %error,
@@ -90,12 +144,43 @@ pub async fn claim(app: &App, runtime: &Runtime) -> Result<Option<Claimed>, Clai
             ended::tell(app, workspace, &task, "task:cancelled");
             Err(error)
         }
-        Taken::Task { task, workspace_id, owner_id, again } => {
-            if !again {
-                refresh::agent_status(app, task.agent_id).await;
-                app.events.system(workspace_id, "task:dispatch", || dispatched(&task));
+        Taken::Task { task, workspace_id, owner_id, agent } => {
+            slow::claim_task(Some(task.agent_id.to_string()), "claimed", watch.total());
+            let outcome = match &agent {
+                Some(agent) => {
+                    metrics::task_dispatched(task.source(), lifecycle::between(task.created_at, now));
+                    refresh::tell(app, agent);
+                    app.events.system(workspace_id, "task:dispatch", || dispatched(&task));
+                    "claimed"
+                }
+                None => {
+                    metrics::lease_expired(task.source());
+                    "reclaimed_dispatched"
+                }
+            };
+            Ok((Some(Claimed { task: *task, workspace_id, owner_id, token: minted }), outcome))
+        }
+    }
+}
+
+/// One transaction, and again when somebody else took a slot or a lane meanwhile.
+async fn transact(
+    app: &App,
+    runtime: &Runtime,
+    token_hash: &str,
+    now: Time,
+) -> Result<Transaction, StoreError> {
+    let mut tries = 1;
+    loop {
+        let (claiming, hash) = (runtime.clone(), token_hash.to_owned());
+        let done =
+            app.db.write_soon(move |c| Box::pin(async move { take(c, &claiming, &hash, now).await })).await;
+        match done {
+            Err(error @ StoreError::Conflict { .. }) if tries < TRIES => {
+                tracing::debug!(runtime.id = %runtime.id, %error, "a claim is tried again");
+                tries += 1;
             }
-            Ok(Some(Claimed { task, workspace_id, owner_id, token: minted }))
+            done => return done,
         }
     }
 }
@@ -104,17 +189,17 @@ async fn take(
     conn: &mut Conn,
     runtime: &Runtime,
     token_hash: &str,
-    lost_before: Time,
     now: Time,
 ) -> Result<Transaction, StoreError> {
     let promoted = promote_due(conn, runtime, now).await?;
     let lease = now + PREPARE_LEASE;
-    let again = queue::redeliver(conn, runtime.id, lost_before, now, lease).await?;
-    let (task, again) = match again {
-        Some(task) => (Some(task), true),
-        None => (queue::claim(conn, runtime.id, now, lease).await?, false),
+    let again = queue::redeliver(conn, runtime.id, now - REDELIVER_AFTER, now, lease).await?;
+    let is_new = again.is_none();
+    let task = match again {
+        Some(task) => Some(task),
+        None => queue::claim(conn, runtime.id, now, lease).await?,
     };
-    let Some(task) = task else {
+    let Some(task) = task.map(Box::new) else {
         return Ok(Transaction { promoted, taken: Taken::Nothing });
     };
     let workspace_id = tasks::find_workspace(conn, &task).await?;
@@ -123,13 +208,19 @@ async fn take(
             let token =
                 TaskToken { task_id: task.id, agent_id: task.agent_id, workspace_id, user_id: owner_id };
             tokens::insert_task(conn, token, token_hash, now + TOKEN_LIFE, now).await?;
-            return Ok(Transaction { promoted, taken: Taken::Task { task, workspace_id, owner_id, again } });
+            // The claim holds the agent's row already.
+            let agent = if is_new {
+                agents::reconcile_status(conn, task.agent_id, now).await?.map(Box::new)
+            } else {
+                None
+            };
+            return Ok(Transaction { promoted, taken: Taken::Task { task, workspace_id, owner_id, agent } });
         }
         (Some(workspace_id), None) if workspace_id == runtime.workspace_id => ClaimError::NoOwner,
         _ => ClaimError::Isolation,
     };
     tokens::delete_of_task(conn, task.id).await?;
-    let task = tasks::cancel(conn, task.id, now).await?.unwrap_or(task);
+    let task = tasks::cancel(conn, task.id, now).await?.map_or(task, Box::new);
     Ok(Transaction { promoted, taken: Taken::Refused { task, workspace_id, error: refusal } })
 }
 

@@ -31,31 +31,38 @@ pub async fn post_output(app: &App, workspace_id: WorkspaceId, task: &Task, outp
     if task.trigger_comment_id.is_some() && is_trivial_acknowledgement(&text) {
         return;
     }
-    post(app, workspace_id, task, redact::text(&text), "comment", None).await;
+    post(app, workspace_id, task, redact::text(&text), "comment").await;
 }
 
 /// Posts why a run failed.
 pub async fn post_error(app: &App, workspace_id: WorkspaceId, task: &Task, error: &str) {
-    post(app, workspace_id, task, redact::text(error), "system", Some(task)).await;
+    post(app, workspace_id, task, redact::text(error), "system").await;
 }
 
 /// The agent's answer in a chat; nothing when it printed nothing.
-pub fn reply(task: &Task, content: String, failure_reason: Option<String>, now: Time) -> Option<Reply> {
-    let session_id = task.chat_session_id?;
-    (!content.is_empty()).then(|| Reply {
+pub fn answer(task: &Task, output: &str, now: Time) -> Option<Reply> {
+    if task.chat_session_id.is_none() || output.is_empty() {
+        return None;
+    }
+    reply(task, redact::text(&decode_escapes(output)), None, now)
+}
+
+/// What a chat says when a run failed for good. There is always one: it closes the turn,
+/// so that the next does not begin with the same messages.
+pub fn apology(task: &Task, error: &str, reason: &str, now: Time) -> Option<Reply> {
+    reply(task, redact::text(error), Some(reason.to_owned()), now)
+}
+
+fn reply(task: &Task, content: String, failure_reason: Option<String>, now: Time) -> Option<Reply> {
+    Some(Reply {
         id: Uuid::now_v7(),
-        session_id,
+        session_id: task.chat_session_id?,
         task_id: task.id,
         content,
         failure_reason,
         elapsed_ms: (now - task.created_at).num_milliseconds().max(0),
         created_at: now,
     })
-}
-
-/// The output as a chat shows it.
-pub fn reply_text(output: &str) -> String {
-    redact::text(&decode_escapes(output))
 }
 
 /// Tells clients that a chat's turn is over, with the reply if there was one.
@@ -77,14 +84,7 @@ pub fn chat_done(app: &App, workspace_id: WorkspaceId, task: &Task, reply: Optio
 
 /// Writes as the agent, under the comment that started the run. A failure is logged: the
 /// run has ended whether or not anybody reads of it.
-async fn post(
-    app: &App,
-    workspace_id: WorkspaceId,
-    task: &Task,
-    content: String,
-    kind: &'static str,
-    source: Option<&Task>,
-) {
+async fn post(app: &App, workspace_id: WorkspaceId, task: &Task, content: String, kind: &'static str) {
     let Some(issue_id) = task.issue_id.filter(|_| !content.is_empty()) else { return };
     let posted = comment::post(
         app,
@@ -96,7 +96,7 @@ async fn post(
             content,
             kind,
             parent_id: task.trigger_comment_id,
-            source_task_id: source.map(|task| task.id),
+            source_task_id: Some(task.id),
         },
     )
     .await;

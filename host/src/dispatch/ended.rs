@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::lifecycle::between;
 use super::wakeup;
 use crate::app::App;
 use crate::enrich::finished;
@@ -9,6 +10,7 @@ use crate::model::ids::WorkspaceId;
 use crate::model::task::Task;
 use crate::model::task_body::task_body;
 use crate::plugin::stage::Subject;
+use crate::telemetry::metrics;
 
 /// `kind` is `task:completed`, `task:failed` or `task:cancelled`.
 pub fn tell(app: &App, workspace_id: WorkspaceId, task: &Task, kind: &'static str) {
@@ -24,6 +26,7 @@ pub fn tell_with(
     payload: impl FnOnce() -> Value,
 ) {
     app.events.system(workspace_id, kind, payload);
+    count(task);
     let subject = || Subject { task_id: task.id.to_string(), workspace_id: workspace_id.to_string() };
     let shown = || {
         let mut body = task_body(task, workspace_id);
@@ -32,4 +35,16 @@ pub fn tell_with(
         Value::Object(body).to_string()
     };
     finished::tell(&app.plugins.snapshot(), subject, shown);
+}
+
+fn count(task: &Task) {
+    let ended_at = task.completed_at.unwrap_or(task.created_at);
+    metrics::task_ended(&metrics::Ended {
+        source: task.source(),
+        status: task.status.as_str(),
+        failure_reason: task.failure_reason.as_deref(),
+        attempt: task.attempt,
+        ran: task.started_at.map(|started| between(started, ended_at)),
+        total: between(task.created_at, ended_at),
+    });
 }

@@ -4,20 +4,22 @@
 //! that comes second, after a cancellation say, gives the task as it is and does nothing.
 
 use std::future::Future;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::claim::PREPARE_LEASE;
 use super::{completion, ended, refresh, retry, wakeup};
 use crate::app::App;
+use crate::model::agent::Agent;
 use crate::model::failure;
 use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
-use crate::model::redact;
 use crate::model::status::TaskStatus;
 use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::sessions::Reply;
-use crate::store::{Conn, StoreError, sessions, task_transitions, tasks, tokens};
+use crate::store::{Conn, StoreError, agents, runtimes, sessions, task_transitions, tasks, tokens};
+use crate::telemetry::metrics;
 
 /// What a daemon reports of a run that came to its end.
 #[derive(Clone, Debug)]
@@ -56,40 +58,49 @@ pub async fn wait(
     workspace_id: WorkspaceId,
     reason: Option<String>,
 ) -> Result<Option<Task>, StoreError> {
-    let until = app.clock.now() + PREPARE_LEASE;
-    let waiting: Option<Task> = app
-        .db
-        .write_soon(move |c| {
-            Box::pin(async move { task_transitions::wait(c, id, reason.as_deref(), until).await })
-        })
-        .await?;
-    if let Some(task) = &waiting {
-        app.events.system(workspace_id, "task:waiting_local_directory", || wakeup::event(task));
-    }
-    Ok(waiting)
+    let app = app.clone();
+    to_the_end(async move {
+        let until = app.clock.now() + PREPARE_LEASE;
+        let waiting: Option<Task> = app
+            .db
+            .write_soon(move |c| {
+                Box::pin(async move { task_transitions::wait(c, id, reason.as_deref(), until).await })
+            })
+            .await?;
+        if let Some(task) = &waiting {
+            app.events.system(workspace_id, "task:waiting_local_directory", || wakeup::event(task));
+        }
+        Ok(waiting)
+    })
+    .await
 }
 
 /// A prepared task begins to run, and the fallbacks that stood by for it end. `None` when
 /// it was not prepared.
 pub async fn start(app: &App, id: TaskId, workspace_id: WorkspaceId) -> Result<Option<Task>, StoreError> {
-    let now = app.clock.now();
-    let started: Option<Task> = app
-        .db
-        .write_soon(move |c| {
-            Box::pin(async move {
-                let started = tasks::start(c, id, now).await?;
-                if started.is_some() {
+    let app = app.clone();
+    to_the_end(async move {
+        let now = app.clock.now();
+        let started: Option<(Task, String)> = app
+            .db
+            .write_soon(move |c| {
+                Box::pin(async move {
+                    let Some(task) = tasks::start(c, id, now).await? else { return Ok(None) };
                     tasks::cancel_escalations_of(c, id, now).await?;
-                }
-                Ok::<_, StoreError>(started)
+                    let runtime = runtimes::find(c, task.runtime_id).await?;
+                    let provider = runtime.map(|runtime| runtime.provider).unwrap_or_default();
+                    Ok::<_, StoreError>(Some((task, provider)))
+                })
             })
-        })
-        .await?;
-    if let Some(task) = &started {
-        tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "a task started");
-        app.events.system(workspace_id, "task:running", || wakeup::event(task));
-    }
-    Ok(started)
+            .await?;
+        Ok(started.map(|(task, provider)| {
+            tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "a task started");
+            metrics::task_started(task.source(), &provider);
+            app.events.system(workspace_id, "task:running", || wakeup::event(&task));
+            task
+        }))
+    })
+    .await
 }
 
 /// A running task is done. `None` when there is no such task.
@@ -103,10 +114,9 @@ pub async fn complete(
     to_the_end(async move {
         let now = app.clock.now();
         let output = done.output.clone();
-        let reply = task
-            .chat_session_id
-            .and_then(|_| completion::reply(&task, completion::reply_text(&done.output), None, now));
-        let ended = app.db.write(move |c| Box::pin(completed(c, task.id, done, reply, now))).await?;
+        // Outside the transaction: a long output takes a while to look through.
+        let reply = completion::answer(&task, &done.output, now);
+        let ended = app.db.write(move |c| Box::pin(completed(c, task, done, reply, now))).await?;
         let Some(End { task, effects }) = ended else { return Ok(None) };
         let Some(effects) = effects else { return Ok(Some(task)) };
         tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "a task was completed");
@@ -115,28 +125,29 @@ pub async fn complete(
             completion::post_output(&app, workspace_id, &task, &output).await;
         }
         completion::chat_done(&app, workspace_id, &task, effects.reply.as_ref());
-        refresh::agent_status(&app, task.agent_id).await;
-        ended::tell(&app, workspace_id, &task, "task:completed");
+        announce(&app, workspace_id, &task, &effects, "task:completed");
         Ok(Some(task))
     })
     .await
 }
 
-/// A task in flight broke off. `None` when there is no such task.
+/// A task in flight broke off. `None` when there is no such task. A blank reason is read
+/// from the error's text.
 pub async fn fail(
     app: &App,
     task: Task,
     workspace_id: WorkspaceId,
-    failure: Failure,
+    mut failure: Failure,
 ) -> Result<Option<Task>, StoreError> {
     let app = app.clone();
+    if failure.reason.trim().is_empty() {
+        failure.reason = failure::classify(&failure.error).to_owned();
+    }
     to_the_end(async move {
         let now = app.clock.now();
         let error = failure.error.clone();
-        let reply = task.chat_session_id.and_then(|_| {
-            completion::reply(&task, redact::text(&failure.error), Some(failure.reason.clone()), now)
-        });
-        let ended = app.db.write(move |c| Box::pin(failed(c, task.id, failure, reply, now))).await?;
+        let reply = completion::apology(&task, &failure.error, &failure.reason, now);
+        let ended = app.db.write(move |c| Box::pin(failed(c, task, failure, reply, now))).await?;
         let Some(End { task, effects }) = ended else { return Ok(None) };
         let Some(effects) = effects else { return Ok(Some(task)) };
         tracing::info!(
@@ -147,8 +158,7 @@ pub async fn fail(
             Some(next) => wakeup::queued(&app, workspace_id, next),
             None => completion::post_error(&app, workspace_id, &task, &error).await,
         }
-        refresh::agent_status(&app, task.agent_id).await;
-        ended::tell(&app, workspace_id, &task, "task:failed");
+        announce(&app, workspace_id, &task, &effects, "task:failed");
         Ok(Some(task))
     })
     .await
@@ -165,20 +175,31 @@ struct Effects {
     owes_comment: bool,
     reply: Option<Reply>,
     retry: Option<Task>,
+    /// The agent as its status is now.
+    agent: Option<Agent>,
     /// Runtimes with work of the agent that may have become claimable.
     wake: Vec<RuntimeId>,
 }
 
+/// The last words on an end: the agent's status, then the task itself.
+fn announce(app: &App, workspace_id: WorkspaceId, task: &Task, effects: &Effects, kind: &'static str) {
+    if let Some(agent) = &effects.agent {
+        refresh::tell(app, agent);
+    }
+    ended::tell(app, workspace_id, task, kind);
+}
+
 async fn completed(
     conn: &mut Conn,
-    id: TaskId,
+    task: Task,
     done: Completion,
     reply: Option<Reply>,
     now: Time,
 ) -> Result<Option<End>, StoreError> {
+    agents::lock(conn, task.agent_id).await?;
     let (session_id, work_dir) = (done.session_id.as_deref(), done.work_dir.as_deref());
-    let Some(task) = tasks::complete(conn, id, &done.result, session_id, work_dir, now).await? else {
-        return too_late(conn, id).await;
+    let Some(task) = tasks::complete(conn, task.id, &done.result, session_id, work_dir, now).await? else {
+        return too_late(conn, task.id).await;
     };
     if let Some(chat) = task.chat_session_id {
         // In the same transaction, so that the next turn cannot start from the old place.
@@ -191,23 +212,27 @@ async fn completed(
     if let Some(issue) = task.issue_id
         && task_transitions::stamp_first_execution(conn, issue, now).await?
     {
+        metrics::issue_executed(task.source());
         tracing::info!(issue.id = %issue, "a first task was completed on an issue");
     }
-    tokens::delete_of_task(conn, id).await?;
+    tokens::delete_of_task(conn, task.id).await?;
     let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
-    Ok(Some(End { task, effects: Some(Effects { owes_comment, reply, retry: None, wake }) }))
+    let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
+    Ok(Some(End { task, effects: Some(Effects { owes_comment, reply, retry: None, agent, wake }) }))
 }
 
 async fn failed(
     conn: &mut Conn,
-    id: TaskId,
+    task: Task,
     failure: Failure,
     reply: Option<Reply>,
     now: Time,
 ) -> Result<Option<End>, StoreError> {
+    agents::lock(conn, task.agent_id).await?;
     let (session_id, work_dir) = (failure.session_id.as_deref(), failure.work_dir.as_deref());
-    let failed = tasks::fail(conn, id, &failure.error, &failure.reason, session_id, work_dir, now).await?;
-    let Some(task) = failed else { return too_late(conn, id).await };
+    let failed =
+        tasks::fail(conn, task.id, &failure.error, &failure.reason, session_id, work_dir, now).await?;
+    let Some(task) = failed else { return too_late(conn, task.id).await };
     if let Some(chat) = task.chat_session_id
         && !failure::is_resume_unsafe(&failure.reason)
     {
@@ -218,9 +243,10 @@ async fn failed(
     if let Some(reply) = &reply {
         sessions::insert_reply(conn, reply).await?;
     }
-    tokens::delete_of_task(conn, id).await?;
+    tokens::delete_of_task(conn, task.id).await?;
     let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
-    Ok(Some(End { task, effects: Some(Effects { owes_comment: false, reply, retry, wake }) }))
+    let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
+    Ok(Some(End { task, effects: Some(Effects { owes_comment: false, reply, retry, agent, wake }) }))
 }
 
 /// Somebody else ended the task first, or it is not that far. Its tokens go only if it is
@@ -243,10 +269,19 @@ pub fn wake(app: &App, runtimes: &[RuntimeId]) {
     }
 }
 
+/// How long it was from one moment to the next; nothing if the clock went back.
+pub fn between(from: Time, to: Time) -> Duration {
+    (to - from).to_std().unwrap_or_default()
+}
+
 /// Runs to its end even when the client hangs up: what follows a commit must not be lost
 /// with the connection.
-pub(super) async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::spawn(work).await.unwrap_or_else(|_| Err(StoreError::Unavailable(None)))
+pub(super) async fn to_the_end<T, E>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(StoreError::Unavailable(None).into()))
 }

@@ -5,22 +5,30 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::model::agent::Agent;
 use crate::model::ids::AgentId;
-use crate::model::time::seconds;
-use crate::store::{StoreError, agents};
+use crate::model::time::{Time, seconds};
+use crate::store::{Conn, StoreError, agents};
 
 /// Sets the agent's status from what it has in flight and tells clients, changed or not.
 /// A failure is logged: no transition of a task depends on it.
 pub async fn agent_status(app: &App, id: AgentId) {
     let now = app.clock.now();
     let updated: Result<_, StoreError> =
-        app.db.write_soon(move |c| Box::pin(agents::reconcile_status(c, id, now))).await;
+        app.db.write_soon(move |c| Box::pin(async move { reconcile(c, id, now).await })).await;
     match updated {
-        Ok(Some(agent)) => {
-            app.events.system(agent.workspace_id, "agent:status", || json!({"agent": reduced(&agent)}));
-        }
+        Ok(Some(agent)) => tell(app, &agent),
         Ok(None) => {}
         Err(error) => tracing::warn!(agent.id = %id, %error, "an agent's status was not refreshed"),
     }
+}
+
+async fn reconcile(conn: &mut Conn, id: AgentId, now: Time) -> Result<Option<Agent>, StoreError> {
+    agents::lock(conn, id).await?;
+    agents::reconcile_status(conn, id, now).await
+}
+
+/// Tells clients what the agent's status is now.
+pub fn tell(app: &App, agent: &Agent) {
+    app.events.system(agent.workspace_id, "agent:status", || json!({"agent": reduced(agent)}));
 }
 
 /// The agent without what a subscriber must not see.

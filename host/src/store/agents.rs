@@ -6,6 +6,7 @@ use super::{Conn, StoreError};
 use crate::model::agent::{Agent, InvocationTarget};
 use crate::model::ids::{AgentId, RuntimeId};
 use crate::model::time::Time;
+use crate::telemetry::metrics;
 
 from_row!(Agent {
     id,
@@ -71,8 +72,21 @@ pub async fn find_readiness(conn: &mut Conn, id: AgentId) -> Result<Option<Readi
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
 }
 
+/// Holds the agent's row until the transaction ends. A statement that counts an agent's
+/// tasks after this one sees everything that whoever held the row before has committed;
+/// one that waited for the row itself would count as of before its wait. Whatever takes
+/// both takes the agent before its tasks.
+pub async fn lock(conn: &mut Conn, id: AgentId) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT id FROM agent WHERE id = $1 FOR NO KEY UPDATE";
+    if let Conn::Postgres(c) = conn {
+        metrics::db_statement();
+        sqlx::query(SQL).bind(id).execute(&mut **c).await?;
+    }
+    Ok(())
+}
+
 /// Sets the status from the queue: `working` while anything is in flight, else `idle`.
-/// Gives the agent as it is now.
+/// Gives the agent as it is now. Needs the row locked.
 pub async fn reconcile_status(conn: &mut Conn, id: AgentId, now: Time) -> Result<Option<Agent>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE agent SET updated_at = $2, status = CASE WHEN EXISTS (SELECT 1 FROM agent_task_queue t

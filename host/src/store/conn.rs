@@ -4,15 +4,17 @@ use std::ops::{Deref, DerefMut};
 
 use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::error::StoreError;
+use super::queue_versions::{Entered, QueueVersions};
 use super::writer::{Durability, Writer};
 
 /// The handle everything is read and written through; cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     pub(super) pool: Pool,
+    pub(super) versions: QueueVersions,
 }
 
 #[derive(Clone)]
@@ -23,32 +25,79 @@ pub(super) enum Pool {
 
 /// One connection of whichever database is configured.
 pub enum Conn {
-    Sqlite(PoolConnection<Sqlite>),
+    Sqlite(SqliteHandle),
     Postgres(PgHandle),
 }
 
-/// A PostgreSQL connection, in a transaction or not.
-pub enum PgHandle {
+/// A SQLite connection, and what entered queues in the group of writes that it runs.
+pub struct SqliteHandle {
+    pub(super) conn: PoolConnection<Sqlite>,
+    entered: Vec<Entered>,
+}
+
+/// A PostgreSQL connection, and what entered queues in its transaction.
+pub struct PgHandle {
+    link: PgLink,
+    entered: Vec<Entered>,
+}
+
+enum PgLink {
     Plain(PoolConnection<Postgres>),
     Transaction(Transaction<'static, Postgres>),
+}
+
+impl Deref for SqliteHandle {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for SqliteHandle {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.conn
+    }
 }
 
 impl Deref for PgHandle {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        match self {
-            Self::Plain(conn) => conn,
-            Self::Transaction(conn) => conn,
+        match &self.link {
+            PgLink::Plain(conn) => conn,
+            PgLink::Transaction(conn) => conn,
         }
     }
 }
 
 impl DerefMut for PgHandle {
     fn deref_mut(&mut self) -> &mut PgConnection {
+        match &mut self.link {
+            PgLink::Plain(conn) => conn,
+            PgLink::Transaction(conn) => conn,
+        }
+    }
+}
+
+impl Conn {
+    pub(super) fn sqlite(conn: PoolConnection<Sqlite>) -> Self {
+        Self::Sqlite(SqliteHandle { conn, entered: Vec::new() })
+    }
+
+    /// Notes that a task entered a queue, for those who must know once it is committed.
+    pub(super) fn note(&mut self, entered: Entered) {
         match self {
-            Self::Plain(conn) => conn,
-            Self::Transaction(conn) => conn,
+            Self::Sqlite(handle) => handle.entered.push(entered),
+            Self::Postgres(handle) => handle.entered.push(entered),
+        }
+    }
+
+    /// What was noted since the last call.
+    pub(super) fn take_notes(&mut self) -> Vec<Entered> {
+        match self {
+            Self::Sqlite(handle) => std::mem::take(&mut handle.entered),
+            Self::Postgres(handle) => std::mem::take(&mut handle.entered),
         }
     }
 }
@@ -56,7 +105,8 @@ impl DerefMut for PgHandle {
 /// Runs the body on whichever database is configured. Written once, type-checked for both:
 /// `on_conn!(conn, |c| sqlx::query(SQL).bind(id).execute(c).await)?`.
 macro_rules! on_conn {
-    ($conn:expr, |$c:ident| $body:expr) => {
+    ($conn:expr, |$c:ident| $body:expr) => {{
+        $crate::telemetry::metrics::db_statement();
         match $conn {
             $crate::store::Conn::Sqlite(conn) => {
                 let $c = &mut **conn;
@@ -67,7 +117,7 @@ macro_rules! on_conn {
                 $body
             }
         }
-    };
+    }};
 }
 
 /// Picks a query's text where the engines truly differ.
@@ -102,8 +152,11 @@ impl Db {
     /// A connection for reading. What it sees is what was committed.
     pub async fn reader(&self) -> Result<Conn, StoreError> {
         Ok(match &self.pool {
-            Pool::Sqlite { readers, .. } => Conn::Sqlite(readers.acquire().await?),
-            Pool::Postgres(pool) => Conn::Postgres(PgHandle::Plain(pool.acquire().await?)),
+            Pool::Sqlite { readers, .. } => Conn::sqlite(readers.acquire().await?),
+            Pool::Postgres(pool) => {
+                let link = PgLink::Plain(pool.acquire().await?);
+                Conn::Postgres(PgHandle { link, entered: Vec::new() })
+            }
         })
     }
 
@@ -144,15 +197,44 @@ impl Db {
             Pool::Sqlite { writer, .. } => writer.run(durability, work).await,
             Pool::Postgres(pool) => {
                 let transaction = pool.begin().await.map_err(StoreError::from)?;
-                let mut conn = Conn::Postgres(PgHandle::Transaction(transaction));
+                let link = PgLink::Transaction(transaction);
+                let mut conn = Conn::Postgres(PgHandle { link, entered: Vec::new() });
                 // A dropped transaction rolls back, so an error needs nothing more.
                 let value = work(&mut conn).await?;
-                if let Conn::Postgres(PgHandle::Transaction(transaction)) = conn {
-                    transaction.commit().await.map_err(StoreError::from)?;
-                }
+                self.commit(conn).await?;
                 Ok(value)
             }
         }
+    }
+
+    /// Ends a transaction of PostgreSQL. What entered a queue is made known even when the
+    /// caller goes away while the commit is under way, and when nobody can say whether it
+    /// happened.
+    async fn commit(&self, mut conn: Conn) -> Result<(), StoreError> {
+        let entered = conn.take_notes();
+        let Conn::Postgres(PgHandle { link: PgLink::Transaction(transaction), .. }) = conn else {
+            return Ok(());
+        };
+        if entered.is_empty() {
+            return Ok(transaction.commit().await?);
+        }
+        let versions = self.versions.clone();
+        let committing = tokio::spawn(async move {
+            let committed = transaction.commit().await;
+            versions.entered(&entered);
+            committed
+        });
+        Ok(committing.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
+    }
+
+    /// Tells whether anything entered a runtime's queue since it was last asked.
+    pub fn queue_versions(&self) -> &QueueVersions {
+        &self.versions
+    }
+
+    /// Whether other processes may write to the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.pool, Pool::Postgres(_))
     }
 
     /// Whether the database answers a trivial question.

@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, SqlitePool};
 
 use super::conn::{Db, Pool};
 use super::error::StoreError;
+use super::queue_versions::QueueVersions;
 use super::writer::Writer;
 
 /// Older ones can corrupt a write-ahead log that several connections use.
@@ -107,8 +108,9 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
         .connect_with(connect.pragma("query_only", "ON"))
         .await?;
     tokio::spawn(checkpoint(checkpoints, writer.clone()));
-    let (writer, _) = Writer::start(writer);
-    Ok(Db { pool: Pool::Sqlite { readers, writer } })
+    let versions = QueueVersions::default();
+    let (writer, _) = Writer::start(writer, versions.clone());
+    Ok(Db { pool: Pool::Sqlite { readers, writer }, versions })
 }
 
 async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
@@ -121,7 +123,7 @@ async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
         .connect_with(connect)
         .await?;
     POSTGRES.run(&pool).await?;
-    Ok(Db { pool: Pool::Postgres(pool) })
+    Ok(Db { pool: Pool::Postgres(pool), versions: QueueVersions::default() })
 }
 
 /// Folds the log back on a connection of its own, so that no writer waits for it.

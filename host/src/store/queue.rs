@@ -5,11 +5,13 @@
 //! a single statement that locks and counts together counts on a snapshot from before it
 //! got the lock, and breaks the cap.
 
+use super::queue_versions::Entered;
 use super::tasks::task_columns;
 use super::{Conn, StoreError};
 use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId};
 use crate::model::task::Task;
 use crate::model::time::Time;
+use crate::telemetry::metrics;
 
 /// A deferred task whose time has come.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +43,11 @@ pub async fn promote(conn: &mut Conn, id: TaskId) -> Result<Option<Task>, StoreE
         RETURNING ",
         task_columns!()
     );
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+    let task: Option<Task> = on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?;
+    if let Some(task) = &task {
+        conn.note(Entered::runtime(task.runtime_id));
+    }
+    Ok(task)
 }
 
 /// Hands out again what was dispatched before `lost_before`, never started, and holds no
@@ -132,6 +138,7 @@ pub async fn claim(
         RETURNING ",
         task_columns!()
     );
+    metrics::db_statement();
     match conn {
         Conn::Sqlite(c) => {
             let claimed = sqlx::query_as(SQLITE).bind(runtime).bind(now).bind(lease);
@@ -142,31 +149,44 @@ pub async fn claim(
             if locked.is_empty() {
                 return Ok(None);
             }
+            metrics::db_statement();
             let claimed = sqlx::query_as(POSTGRES).bind(runtime).bind(now).bind(lease).bind(&locked);
             Ok(claimed.fetch_optional(&mut **c).await?)
         }
     }
 }
 
-/// Whether the runtime has anything that a claim could act on: queued, due, or lost. Reads
-/// indexes only, so that an idle poll writes nothing.
-pub async fn has_work(
+/// What a look at a runtime's queue promises a claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Prospect {
+    /// Something is queued, due, or lost.
+    pub claimable: bool,
+    /// Nothing is queued, deferred, or dispatched and not started: until something new
+    /// enters, no passing of time makes anything claimable.
+    pub at_rest: bool,
+}
+
+from_row!(Prospect { claimable, at_rest });
+
+/// Reads indexes only, so that a poll for nothing writes nothing.
+pub async fn find_prospect(
     conn: &mut Conn,
     runtime: RuntimeId,
     lost_before: Time,
     now: Time,
-) -> Result<bool, StoreError> {
-    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'queued')
-        OR EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'deferred' AND fire_at <= $3)
-        OR EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'dispatched'
-            AND started_at IS NULL AND dispatched_at < $2
-            AND (prepare_lease_expires_at IS NULL OR prepare_lease_expires_at < $3))";
-    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL)
-        .bind(runtime)
-        .bind(lost_before)
-        .bind(now)
-        .fetch_one(c)
-        .await)?)
+) -> Result<Prospect, StoreError> {
+    const SQL: &str = "SELECT
+        EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'queued')
+            OR EXISTS (SELECT 1 FROM agent_task_queue
+                WHERE runtime_id = $1 AND status = 'deferred' AND fire_at <= $3)
+            OR EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'dispatched'
+                AND started_at IS NULL AND dispatched_at < $2
+                AND (prepare_lease_expires_at IS NULL OR prepare_lease_expires_at < $3)) AS claimable,
+        NOT EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'queued')
+            AND NOT EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'deferred')
+            AND NOT EXISTS (SELECT 1 FROM agent_task_queue
+                WHERE runtime_id = $1 AND status = 'dispatched' AND started_at IS NULL) AS at_rest";
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(runtime).bind(lost_before).bind(now).fetch_one(c).await)?)
 }
 
 /// Dispatched becomes queued again, with the reason for people to read. `None` when it was
@@ -182,5 +202,10 @@ pub async fn put_back(
         WHERE id = $1 AND claim_epoch = $2 AND status = 'dispatched' RETURNING ",
         task_columns!()
     );
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(epoch).bind(reason).fetch_optional(c).await)?)
+    let task: Option<Task> =
+        on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(epoch).bind(reason).fetch_optional(c).await)?;
+    if let Some(task) = &task {
+        conn.note(Entered::runtime(task.runtime_id));
+    }
+    Ok(task)
 }

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::batch::Ids;
+use super::queue_versions::Entered;
 use super::{Conn, StoreError};
 use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::model::runtime::{NewRuntime, Runtime};
@@ -102,6 +103,7 @@ pub async fn repoint(conn: &mut Conn, old: RuntimeId, new: RuntimeId) -> Result<
     for sql in [AGENTS, TASKS] {
         on_conn!(conn, |c| sqlx::query(sql).bind(old).bind(new).execute(c).await.map(drop))?;
     }
+    conn.note(Entered::runtime(new));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::queue_versions::Entered;
 use super::{Conn, StoreError};
 use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId, WorkspaceId};
 use crate::model::status::TaskStatus;
@@ -86,22 +87,24 @@ pub async fn find_workspace(conn: &mut Conn, task: &Task) -> Result<Option<Works
 /// Adds a task. `None` when the pending slot of its issue and agent is taken.
 pub async fn insert(conn: &mut Conn, new: NewTask) -> Result<Option<Task>, StoreError> {
     const SQL: &str = concat!(
-        "INSERT INTO agent_task_queue (id, agent_id, runtime_id, issue_id, chat_session_id, status, priority, context,
-            session_id, work_dir, trigger_comment_id, trigger_summary, attempt, max_attempts, parent_task_id,
-            force_fresh_session, is_leader_task, squad_id, handoff_note, initiator_user_id, originator_user_id,
-            escalation_for_task_id, fire_at, runtime_mcp_overlay, runtime_connected_apps, created_at)
+        "INSERT INTO agent_task_queue (id, agent_id, runtime_id, issue_id, chat_session_id, autopilot_run_id, status,
+            priority, context, session_id, work_dir, trigger_comment_id, trigger_summary, attempt, max_attempts,
+            parent_task_id, force_fresh_session, is_leader_task, squad_id, handoff_note, initiator_user_id,
+            originator_user_id, escalation_for_task_id, fire_at, runtime_mcp_overlay, runtime_connected_apps,
+            created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-            $23, $24, $25, $26)
+            $23, $24, $25, $26, $27)
         ON CONFLICT (issue_id, agent_id) WHERE status IN ('queued', 'dispatched') DO NOTHING
         RETURNING ",
         task_columns!()
     );
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+    let task: Option<Task> = on_conn!(conn, |c| sqlx::query_as(SQL)
         .bind(new.id)
         .bind(new.agent_id)
         .bind(new.runtime_id)
         .bind(new.issue_id)
         .bind(new.chat_session_id)
+        .bind(new.autopilot_run_id)
         .bind(new.status)
         .bind(new.priority)
         .bind(&new.context)
@@ -124,7 +127,11 @@ pub async fn insert(conn: &mut Conn, new: NewTask) -> Result<Option<Task>, Store
         .bind(&new.runtime_connected_apps)
         .bind(new.created_at)
         .fetch_optional(c)
-        .await)?)
+        .await)?;
+    if let Some(task) = &task {
+        conn.note(Entered::task(task));
+    }
+    Ok(task)
 }
 
 /// Keeps an overlay with a task that has not ended; the end takes it away.

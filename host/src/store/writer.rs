@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::conn::Conn;
 use super::error::StoreError;
+use super::queue_versions::QueueVersions;
 
 /// How many callers share a commit at the most; more would make the first wait for long.
 const GROUP: usize = 256;
@@ -52,9 +53,9 @@ struct Finished {
 
 impl Writer {
     /// Starts the task that owns `pool`'s only connection.
-    pub(super) fn start(pool: SqlitePool) -> (Self, JoinHandle<()>) {
+    pub(super) fn start(pool: SqlitePool, versions: QueueVersions) -> (Self, JoinHandle<()>) {
         let (jobs, inbox) = mpsc::channel(QUEUE);
-        (Self { jobs }, tokio::spawn(run(pool, inbox)))
+        (Self { jobs }, tokio::spawn(run(pool, inbox, versions)))
     }
 
     pub(super) async fn run<T, E, F>(&self, durability: Durability, work: F) -> Result<T, E>
@@ -98,7 +99,7 @@ impl Writer {
     }
 }
 
-async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>) {
+async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>, versions: QueueVersions) {
     let mut synced = None;
     let mut held: Option<Conn> = None;
     while let Some(message) = inbox.recv().await {
@@ -116,7 +117,7 @@ async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>) {
             let mut conn = match held.take() {
                 Some(conn) => conn,
                 None => match pool.acquire().await {
-                    Ok(conn) => Conn::Sqlite(conn),
+                    Ok(conn) => Conn::sqlite(conn),
                     Err(error) => {
                         // The callers' channels close, which they read as unavailable.
                         tracing::error!(%error, "the writer could not open its connection");
@@ -124,14 +125,14 @@ async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>) {
                     }
                 },
             };
-            match commit_group(&mut conn, group, &mut synced).await {
+            match commit_group(&mut conn, group, &mut synced, &versions).await {
                 Ok(()) => held = Some(conn),
                 Err(error) => {
                     // Whatever state it is in, a new connection is in none.
                     tracing::error!(%error, "a group of writes failed; the connection is replaced");
                     synced = None;
-                    if let Conn::Sqlite(conn) = conn {
-                        let _ = conn.close().await;
+                    if let Conn::Sqlite(handle) = conn {
+                        let _ = handle.conn.close().await;
                     }
                 }
             }
@@ -151,6 +152,7 @@ async fn commit_group(
     conn: &mut Conn,
     group: Vec<Job>,
     synced: &mut Option<Durability>,
+    versions: &QueueVersions,
 ) -> Result<(), StoreError> {
     let durability = if group.iter().any(|job| job.durability == Durability::Durable) {
         Durability::Durable
@@ -189,6 +191,8 @@ async fn commit_group(
         }
     }
     let ended = execute(conn, if anything { "COMMIT" } else { "ROLLBACK" }).await;
+    // Before anybody is answered, because an answer leads to a wakeup.
+    versions.entered(&conn.take_notes());
     let failed = ended.is_err();
     for finished in answers {
         let committed = if failed && finished.keep { Err(StoreError::Unavailable(None)) } else { Ok(()) };
