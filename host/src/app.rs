@@ -4,6 +4,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::auth::Auth;
+use crate::dispatch::at_rest::AtRest;
+use crate::dispatch::sweep::Sweeper;
 use crate::enrich::log::TraceLog;
 use crate::live::events::Events;
 use crate::live::liveness::Liveness;
@@ -23,6 +25,8 @@ pub struct Handles {
     pub events: Events,
     pub wakeups: Wakeups,
     pub liveness: Liveness,
+    pub at_rest: AtRest,
+    pub sweeper: Sweeper,
     pub plugins: Plugins,
     pub traces: TraceLog,
     pub flags: Flags,

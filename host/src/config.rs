@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -30,6 +31,8 @@ pub struct Config {
     /// Where compiled plugins are kept; absent means below the data dir.
     #[serde(default)]
     pub code_cache_dir: Option<PathBuf>,
+    /// Seconds between two sweeps; 0 sweeps only when an operator asks.
+    pub sweep_every: u32,
     /// What is logged, as `level` or `module=level,…`.
     pub log: String,
     /// `text` or `json`, on standard error.
@@ -47,8 +50,17 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 8] =
-    ["listen", "admin_listen", "data_dir", "database_url", "plugins", "code_cache_dir", "log", "log_format"];
+pub const KEYS: [&str; 9] = [
+    "listen",
+    "admin_listen",
+    "data_dir",
+    "database_url",
+    "plugins",
+    "code_cache_dir",
+    "sweep_every",
+    "log",
+    "log_format",
+];
 
 impl Default for Config {
     fn default() -> Self {
@@ -59,6 +71,7 @@ impl Default for Config {
             database_url: None,
             plugins: None,
             code_cache_dir: None,
+            sweep_every: 30,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -90,6 +103,11 @@ impl Config {
     /// Where compiled plugins are kept.
     pub fn code_cache(&self) -> PathBuf {
         self.code_cache_dir.clone().unwrap_or_else(|| self.data_dir.join("code-cache"))
+    }
+
+    /// The time between two sweeps, if there are any.
+    pub fn sweep_every(&self) -> Option<Duration> {
+        (self.sweep_every > 0).then(|| Duration::from_secs(self.sweep_every.into()))
     }
 
     /// Makes the data dir, for its owner alone.

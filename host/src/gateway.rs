@@ -14,6 +14,8 @@ use tower::Layer;
 use crate::app::{App, Flags, Handles};
 use crate::auth::Auth;
 use crate::config::{self, Config};
+use crate::dispatch::at_rest::AtRest;
+use crate::dispatch::sweep::{self, Sweeper};
 use crate::enrich::log::TraceLog;
 use crate::http::{paths, router};
 use crate::live::events::Events;
@@ -23,6 +25,7 @@ use crate::model::time::Clock;
 use crate::plugin;
 use crate::plugin::plugins::{Plugins, Settings};
 use crate::store::Db;
+use crate::telemetry;
 
 /// How long requests under way may take when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -44,6 +47,7 @@ impl Gateway {
     /// As [`Gateway::start`], with the switches given instead of read.
     pub async fn start_with(config: Config, flags: Flags) -> anyhow::Result<Self> {
         config.make_data_dir()?;
+        telemetry::metrics::install()?;
         let bind = |address: SocketAddr| async move {
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
         };
@@ -52,6 +56,9 @@ impl Gateway {
         let app = build(&config, flags).await?;
         let stopping = CancellationToken::new();
         tokio::spawn(app.liveness.clone().keep(stopping.clone()));
+        if let Some(every) = config.sweep_every() {
+            tokio::spawn(sweep::keep(app.clone(), every, stopping.clone()));
+        }
         let servers = vec![
             serve(public, router::public(app.clone()), stopping.clone()),
             serve(admin, router::admin(app.clone()), stopping.clone()),
@@ -87,6 +94,8 @@ async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
     plugin::watch(plugins.clone());
     Ok(App::new(Handles {
         auth: Auth::new(db.clone(), clock.clone()),
+        at_rest: AtRest::new(&db),
+        sweeper: Sweeper::default(),
         liveness: Liveness::new(db.clone(), clock.clone()),
         db,
         clock,

@@ -31,6 +31,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     plugins: Option<PathBuf>,
+    /// Seconds between two sweeps for what is stale, stuck or expired; 0 sweeps on request only [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sweep_every: Option<u32>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! What happens to a task, one verb a file.
 
+pub mod at_rest;
 pub mod claim;
 pub mod comment;
 pub mod completion;
@@ -11,4 +12,6 @@ pub mod orphans;
 pub mod permission;
 pub mod refresh;
 pub mod retry;
+pub mod stuck;
+pub mod sweep;
 pub mod wakeup;

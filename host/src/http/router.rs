@@ -39,9 +39,13 @@ pub fn admin(app: App) -> Router {
     let operators = admin::routes()
         .fallback(guard::page_not_found)
         .layer(from_fn_with_state(app.clone(), guard::operator));
+    let metrics = Router::new()
+        .route("/metrics", get(admin::metrics::metrics))
+        .route_layer(from_fn_with_state(app.clone(), guard::operator));
     let router = Router::new()
         .route("/health", get(health::health))
         .route("/readyz", get(health::ready))
+        .merge(metrics)
         .nest("/admin", operators)
         .fallback(guard::page_not_found);
     common(router).with_state(app)

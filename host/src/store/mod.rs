@@ -8,6 +8,7 @@
 mod conn;
 mod connect;
 mod error;
+mod queue_versions;
 mod types;
 mod writer;
 
@@ -25,6 +26,7 @@ pub mod runtimes;
 pub mod sessions;
 pub mod skills;
 pub mod squads;
+pub mod sweeps;
 pub mod task_transitions;
 pub mod tasks;
 pub mod tokens;
@@ -35,4 +37,5 @@ pub mod workspaces;
 pub use conn::{Conn, Db};
 pub use connect::{Engine, Options};
 pub use error::StoreError;
+pub use queue_versions::QueueVersions;
 pub use writer::Durability;

@@ -64,29 +64,6 @@ pub async fn pin(
     Ok(())
 }
 
-/// Fails everything a runtime had in flight and gives the rows as they are now.
-pub async fn fail_in_flight(
-    conn: &mut Conn,
-    runtime: RuntimeId,
-    error: &str,
-    reason: &str,
-    now: Time,
-) -> Result<Vec<Task>, StoreError> {
-    const SQL: &str = concat!(
-        "UPDATE agent_task_queue SET status = 'failed', completed_at = $2, error = $3, failure_reason = $4,
-            wait_reason = NULL, prepare_lease_expires_at = NULL
-        WHERE runtime_id = $1 AND status IN ('dispatched', 'running', 'waiting_local_directory') RETURNING ",
-        task_columns!()
-    );
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
-        .bind(runtime)
-        .bind(now)
-        .bind(error)
-        .bind(reason)
-        .fetch_all(c)
-        .await)?)
-}
-
 /// The runtimes on which an agent has queued work: the one a task of its ended on and the
 /// one it is bound to now. Capacity and lanes that an end frees matter to nobody else.
 pub async fn list_waiting_runtimes(

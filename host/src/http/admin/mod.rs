@@ -1,6 +1,8 @@
 //! `/admin`: what operators call, on a listener of its own.
 
+pub mod metrics;
 mod plugins;
+mod sweep;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -13,4 +15,5 @@ pub fn routes() -> Router<App> {
         .route("/plugins/generations", get(plugins::generations))
         .route("/plugins/rollback", post(plugins::rollback))
         .route("/tasks/{taskId}/enrichment", get(plugins::enrichment))
+        .route("/sweep", post(sweep::sweep))
 }

@@ -42,5 +42,5 @@ pub(super) async fn recover_orphans(
 ) -> Result<Json<Value>, Error> {
     let settled = orphans::recover(&app, runtime.id).await;
     let settled = settled.map_err(|error| Error::internal("recover orphans failed", error))?;
-    Ok(Json(json!({"orphaned": settled.failed(), "retried": settled.retried()})))
+    Ok(Json(json!({"orphaned": settled.failed, "retried": settled.retried})))
 }
