@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod agent;
 pub mod clean;
+pub mod comment_body;
 pub mod failure;
 pub mod ids;
 pub mod issue;
@@ -10,6 +11,7 @@ pub mod mention;
 pub mod message;
 pub mod profile;
 pub mod project;
+pub mod reaction;
 pub mod redact;
 pub mod runtime;
 pub mod skill;

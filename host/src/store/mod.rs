@@ -22,6 +22,7 @@ pub mod messages;
 pub mod profiles;
 pub mod projects;
 pub mod queue;
+pub mod routing;
 pub mod runtimes;
 pub mod sessions;
 pub mod skills;
