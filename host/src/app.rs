@@ -8,8 +8,11 @@ use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::sweep::Sweeper;
 use crate::enrich::log::TraceLog;
 use crate::live::events::Events;
+use crate::live::hub::Hub;
 use crate::live::liveness::Liveness;
+use crate::live::pending::Pending;
 use crate::live::wakeups::Wakeups;
+use crate::model::flag::Flag;
 use crate::model::time::Clock;
 use crate::plugin::plugins::Plugins;
 use crate::store::Db;
@@ -23,10 +26,12 @@ pub struct Handles {
     pub clock: Clock,
     pub auth: Auth,
     pub events: Events,
+    pub hub: Hub,
     pub wakeups: Wakeups,
     pub liveness: Liveness,
     pub at_rest: AtRest,
     pub sweeper: Sweeper,
+    pub pending: Pending,
     pub plugins: Plugins,
     pub traces: TraceLog,
     pub flags: Flags,
@@ -37,8 +42,8 @@ pub struct Handles {
 pub struct Flags {
     /// `composio_mcp_apps`: whether a task's overlay and connected apps are delivered.
     pub composio_mcp_apps: bool,
-    /// `runtime_brief_slim`, as daemons read it: `off`, `on`, or a variant's name.
-    pub runtime_brief_slim: String,
+    /// `runtime_brief_slim`, told to daemons, each by its own id.
+    pub runtime_brief_slim: Flag,
     /// Whether nobody may create a workspace.
     pub disable_workspace_creation: bool,
 }

@@ -10,6 +10,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::app::Flags;
+use crate::model::flag::Flag;
 use crate::store::Options;
 
 /// The keys of `switchyard.toml`; each is also `SWITCHYARD_<KEY>` in capitals.
@@ -121,44 +122,18 @@ impl Config {
 
 /// The switches that existing deployments set, under the names they know.
 pub fn flags() -> Flags {
-    let var = |name: &str| std::env::var(name).ok();
+    let var = |name: &str| std::env::var(name).unwrap_or_default();
+    let composio = Flag::parse("composio_mcp_apps", &var("FF_COMPOSIO_MCP_APPS"));
     Flags {
-        composio_mcp_apps: var("FF_COMPOSIO_MCP_APPS").is_some_and(|text| switch(&text) != "off"),
-        runtime_brief_slim: var("FF_RUNTIME_BRIEF_SLIM")
-            .map_or_else(|| "off".to_owned(), |text| switch(&text)),
-        disable_workspace_creation: var("DISABLE_WORKSPACE_CREATION").as_deref() == Some("true"),
-    }
-}
-
-/// `on`, `off`, or the variant that a flag's text names. A percentage is on at 100 only:
-/// nobody is told apart yet.
-fn switch(text: &str) -> String {
-    match text.trim().to_lowercase().as_str() {
-        "true" | "on" | "1" | "yes" => "on".to_owned(),
-        "" | "false" | "off" | "0" | "no" => "off".to_owned(),
-        percent if percent.ends_with('%') => (if percent == "100%" { "on" } else { "off" }).to_owned(),
-        _ => text.trim().to_owned(),
+        composio_mcp_apps: composio.of(None) != "off",
+        runtime_brief_slim: Flag::parse("runtime_brief_slim", &var("FF_RUNTIME_BRIEF_SLIM")),
+        disable_workspace_creation: var("DISABLE_WORKSPACE_CREATION") == "true",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn flags_read_as_deployments_write_them() {
-        for (text, expected) in [
-            ("1", "on"),
-            ("Yes", "on"),
-            (" ", "off"),
-            ("0", "off"),
-            ("100%", "on"),
-            ("50%", "off"),
-            ("v2", "v2"),
-        ] {
-            assert_eq!(switch(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn every_key_is_named() {

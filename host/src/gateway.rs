@@ -19,7 +19,9 @@ use crate::dispatch::sweep::{self, Sweeper};
 use crate::enrich::log::TraceLog;
 use crate::http::{paths, router};
 use crate::live::events::Events;
+use crate::live::hub::Hub;
 use crate::live::liveness::Liveness;
+use crate::live::pending::Pending;
 use crate::live::wakeups::Wakeups;
 use crate::model::time::Clock;
 use crate::plugin;
@@ -59,6 +61,8 @@ impl Gateway {
         if let Some(every) = config.sweep_every() {
             tokio::spawn(sweep::keep(app.clone(), every, stopping.clone()));
         }
+        app.pending.refresh().await.context("cannot read the requests that wait for daemons")?;
+        tokio::spawn(app.pending.clone().keep(stopping.clone()));
         let servers = vec![
             serve(public, router::public(app.clone()), stopping.clone()),
             serve(admin, router::admin(app.clone()), stopping.clone()),
@@ -74,6 +78,7 @@ impl Gateway {
     /// Lets requests under way end, then closes the database.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stopping.cancel();
+        self.app.hub.drain().await;
         for server in self.servers {
             match tokio::time::timeout(DRAIN, server).await {
                 Ok(ended) => ended??,
@@ -89,6 +94,7 @@ impl Gateway {
 async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     let clock = Clock::system();
+    let hub = Hub::default();
     let settings = Settings { cache_dir: config.code_cache(), document: config.plugins.clone() };
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());
@@ -97,12 +103,14 @@ async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
         at_rest: AtRest::new(&db),
         sweeper: Sweeper::default(),
         liveness: Liveness::new(db.clone(), clock.clone()),
+        pending: Pending::new(db.clone(), clock.clone()),
         db,
         clock,
         plugins,
         traces: TraceLog::default(),
         events: Events::default(),
-        wakeups: Wakeups::default(),
+        wakeups: Wakeups::new(hub.clone()),
+        hub,
         flags,
     }))
 }

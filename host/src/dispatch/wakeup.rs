@@ -15,7 +15,7 @@ pub fn queued(app: &App, workspace_id: WorkspaceId, task: &Task) {
 
 /// As [`queued`] for the paths that say nothing to clients.
 pub fn wake(app: &App, task: &Task) {
-    app.wakeups.bump(task.runtime_id);
+    app.wakeups.queued(task.runtime_id, task.id);
 }
 
 /// What every `task:*` event carries.

@@ -12,3 +12,4 @@ pub mod paths;
 pub mod query;
 pub mod router;
 pub mod user;
+pub mod websocket;

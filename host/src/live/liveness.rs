@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::ids::RuntimeId;
-use crate::model::runtime::Runtime;
+use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::model::time::{Clock, Time};
 use crate::store::batch::Ids;
 use crate::store::{Db, StoreError, runtimes};
@@ -22,6 +22,12 @@ const ALIVE: TimeDelta = TimeDelta::seconds(90);
 const FRESH: TimeDelta = TimeDelta::seconds(60);
 /// How often `last_seen_at` goes out.
 const FLUSH_EVERY: Duration = Duration::from_secs(30);
+
+/// How often what is remembered of rows is compared with them. What changed behind our
+/// back, on another node say, is noticed within this time.
+const VERIFY_EVERY: Duration = Duration::from_secs(5);
+/// How many rows are compared by one statement.
+const VERIFY_BATCH: usize = 2000;
 
 #[derive(Clone)]
 pub struct Liveness(Arc<Inner>);
@@ -36,8 +42,24 @@ struct Inner {
 struct Seen {
     /// The last beat of each runtime that this node heard.
     beats: HashMap<RuntimeId, Time>,
+    /// Rows of runtimes that beat, while they are online.
+    rows: HashMap<RuntimeId, Known>,
     /// Whose row is due at the next flush.
     due: HashSet<RuntimeId>,
+    /// Grows with everything that is forgotten, so that a row which was read before that
+    /// is not remembered after it.
+    forgotten: u64,
+}
+
+/// A runtime's row, as far as a beat looks at it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub id: RuntimeId,
+    pub workspace_id: WorkspaceId,
+    pub daemon_id: Option<Arc<str>>,
+    online: bool,
+    last_seen_at: Option<Time>,
+    as_of: u64,
 }
 
 impl Liveness {
@@ -45,17 +67,38 @@ impl Liveness {
         Self(Arc::new(Inner { db, clock, seen: Mutex::default() }))
     }
 
-    /// A runtime made itself heard; `runtime` is its row as just read. One that was offline
-    /// or never seen is online in the database when this returns. `false` when the row is
-    /// gone.
-    pub async fn beat(&self, runtime: &Runtime) -> Result<bool, StoreError> {
+    /// The runtime's row; from memory if it beat lately, so that a beat costs no query.
+    pub async fn find(&self, id: RuntimeId) -> Result<Option<Known>, StoreError> {
+        let as_of = {
+            let seen = self.seen();
+            if let Some(known) = seen.rows.get(&id) {
+                return Ok(Some(known.clone()));
+            }
+            seen.forgotten
+        };
+        let row = runtimes::find(&mut self.0.db.reader().await?, id).await?;
+        Ok(row.map(|row| Known {
+            id,
+            workspace_id: row.workspace_id,
+            daemon_id: row.daemon_id.map(Arc::from),
+            online: row.status == "online",
+            last_seen_at: row.last_seen_at,
+            as_of,
+        }))
+    }
+
+    /// A runtime made itself heard; `runtime` is what [`Liveness::find`] gave. One that was
+    /// offline or never seen is online in the database when this returns. `false` when the
+    /// row is gone.
+    pub async fn beat(&self, runtime: &Known) -> Result<bool, StoreError> {
         let (id, now) = (runtime.id, self.0.clock.now());
-        if let Some(seen_at) = runtime.last_seen_at.filter(|_| runtime.status == "online") {
+        if let Some(seen_at) = runtime.last_seen_at.filter(|_| runtime.online) {
             let mut seen = self.seen();
             seen.beats.insert(id, now);
             if now - seen_at >= FRESH {
                 seen.due.insert(id);
             }
+            seen.remember(runtime);
             return Ok(true);
         }
         let found: Result<bool, StoreError> = self
@@ -65,7 +108,9 @@ impl Liveness {
             .await;
         let found = found?;
         if found {
-            self.seen().beats.insert(id, now);
+            let mut seen = self.seen();
+            seen.beats.insert(id, now);
+            seen.remember(&Known { online: true, last_seen_at: Some(now), ..runtime.clone() });
         }
         Ok(found)
     }
@@ -76,11 +121,12 @@ impl Liveness {
         self.seen().beats.get(&id).is_some_and(|at| now - *at < ALIVE)
     }
 
-    /// The runtime said goodbye or is gone.
+    /// The runtime said goodbye, was changed, or is gone: its row is read again.
     pub fn forget(&self, id: RuntimeId) {
         let mut seen = self.seen();
         seen.beats.remove(&id);
         seen.due.remove(&id);
+        seen.forget_row(id);
     }
 
     /// Writes what is due, in one statement. What cannot be written is not kept: the next
@@ -89,29 +135,71 @@ impl Liveness {
         let now = self.0.clock.now();
         let due = {
             let mut seen = self.seen();
-            seen.beats.retain(|_, at| now - *at < ALIVE);
-            std::mem::take(&mut seen.due)
+            let Seen { beats, rows, due, .. } = &mut *seen;
+            beats.retain(|_, at| now - *at < ALIVE);
+            rows.retain(|id, _| beats.contains_key(id));
+            std::mem::take(due)
         };
         if due.is_empty() {
             return;
         }
-        let count = due.len();
-        let ids = Ids::of(due.into_iter().map(|id| id.0));
-        let written: Result<(), StoreError> =
+        let ids = Ids::of(due.iter().map(|id| id.0));
+        let written: Result<Vec<RuntimeId>, StoreError> =
             self.0.db.write_soon(move |c| Box::pin(async move { runtimes::touch(c, ids, now).await })).await;
         match written {
-            Ok(()) => tracing::debug!(count, "noted when runtimes were last seen"),
-            Err(error) => tracing::warn!(%error, count, "when runtimes were last seen was not noted"),
+            Ok(written) => {
+                tracing::debug!(count = written.len(), "noted when runtimes were last seen");
+                let mut seen = self.seen();
+                for id in &written {
+                    if let Some(row) = seen.rows.get_mut(id) {
+                        row.last_seen_at = Some(now);
+                    }
+                }
+                // The rest is not online any more, which their next beat puts right.
+                let written: HashSet<RuntimeId> = written.into_iter().collect();
+                due.difference(&written).for_each(|id| seen.forget_row(*id));
+            }
+            Err(error) => {
+                tracing::warn!(%error, count = due.len(), "when runtimes were last seen was not noted");
+            }
         }
     }
 
-    /// Flushes at every tick until the gateway stops. The last flush is the caller's, once
-    /// no request is under way.
+    /// Forgets the rows that are not online any more, whoever changed them.
+    pub async fn verify(&self) {
+        let known: Vec<RuntimeId> = self.seen().rows.keys().copied().collect();
+        for batch in known.chunks(VERIFY_BATCH) {
+            let ids = Ids::of(batch.iter().map(|id| id.0));
+            let online = async { runtimes::list_online(&mut self.0.db.reader().await?, ids).await };
+            match online.await {
+                Ok(online) => {
+                    let online: HashSet<RuntimeId> = online.into_iter().collect();
+                    let mut seen = self.seen();
+                    batch.iter().filter(|id| !online.contains(id)).for_each(|id| seen.forget_row(*id));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what is remembered of runtimes was not verified");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Verifies and flushes at their ticks until the gateway stops. The last flush is the
+    /// caller's, once no request is under way.
     pub async fn keep(self, stopping: CancellationToken) {
-        let mut every = tokio::time::interval(FLUSH_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while stopping.run_until_cancelled(every.tick()).await.is_some() {
-            self.flush().await;
+        let ticking = |period| {
+            let mut every = interval(period);
+            every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            every
+        };
+        let (mut verify, mut flush) = (ticking(VERIFY_EVERY), ticking(FLUSH_EVERY));
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = verify.tick() => self.verify().await,
+                _ = flush.tick() => self.flush().await,
+            }
         }
     }
 
@@ -121,31 +209,27 @@ impl Liveness {
     }
 }
 
+impl Seen {
+    fn remember(&mut self, row: &Known) {
+        if row.as_of == self.forgotten {
+            self.rows.entry(row.id).or_insert_with(|| row.clone());
+        }
+    }
+
+    fn forget_row(&mut self, id: RuntimeId) {
+        self.rows.remove(&id);
+        self.forgotten += 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::WorkspaceId;
     use crate::store::Options;
 
-    fn runtime(status: &str, last_seen_at: Option<Time>) -> Runtime {
-        let now = Clock::system().now();
-        Runtime {
-            id: RuntimeId::new(),
-            workspace_id: WorkspaceId::new(),
-            daemon_id: None,
-            name: String::new(),
-            runtime_mode: "local".to_owned(),
-            provider: String::new(),
-            status: status.to_owned(),
-            device_info: String::new(),
-            metadata: serde_json::Value::Null,
-            last_seen_at,
-            owner_id: None,
-            visibility: "private".to_owned(),
-            profile_id: None,
-            created_at: now,
-            updated_at: now,
-        }
+    fn runtime(online: bool, last_seen_at: Option<Time>) -> Known {
+        let (id, workspace_id) = (RuntimeId::new(), WorkspaceId::new());
+        Known { id, workspace_id, daemon_id: None, online, last_seen_at, as_of: 0 }
     }
 
     #[tokio::test]
@@ -154,16 +238,21 @@ mod tests {
         let db = Db::open(&Options::new(format!("sqlite:{}", dir.path().join("a.db").display()))).await?;
         let liveness = Liveness::new(db.clone(), Clock::system());
         let now = Clock::system().now();
-        let fresh = runtime("online", Some(now));
-        let old = runtime("online", Some(now - FRESH));
-        let gone = runtime("offline", Some(now));
+        let fresh = runtime(true, Some(now));
+        let old = runtime(true, Some(now - FRESH));
+        let gone = runtime(false, Some(now));
         assert!(liveness.beat(&fresh).await? && liveness.beat(&old).await?);
         // Its row is written at once, and there is none.
         assert!(!liveness.beat(&gone).await?);
         assert!(liveness.is_alive(fresh.id) && liveness.is_alive(old.id) && !liveness.is_alive(gone.id));
         assert_eq!(liveness.seen().due, HashSet::from([old.id]));
+        // Both are answered from memory until somebody looks at the rows that are not there.
+        assert!(liveness.find(fresh.id).await?.is_some() && liveness.find(old.id).await?.is_some());
         liveness.flush().await;
         assert!(liveness.seen().due.is_empty() && liveness.is_alive(old.id));
+        assert!(liveness.find(fresh.id).await?.is_some() && liveness.find(old.id).await?.is_none());
+        liveness.verify().await;
+        assert!(liveness.find(fresh.id).await?.is_none());
         liveness.forget(old.id);
         assert!(!liveness.is_alive(old.id));
         db.close().await;

@@ -1,5 +1,8 @@
 //! Who is here now, and what just happened. Memory only, safe to lose.
 
 pub mod events;
+pub mod hub;
+pub mod lines;
 pub mod liveness;
+pub mod pending;
 pub mod wakeups;

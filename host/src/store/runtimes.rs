@@ -141,14 +141,34 @@ pub async fn set_offline(conn: &mut Conn, ids: Ids, now: Time) -> Result<(), Sto
     Ok(())
 }
 
-/// Notes that these were seen, unless they were taken offline meanwhile. `updated_at` is
-/// not touched: being alive changes nothing about a runtime.
-pub async fn touch(conn: &mut Conn, ids: Ids, now: Time) -> Result<(), StoreError> {
+/// Notes that these were seen, unless they were taken offline meanwhile, and says which
+/// were not. `updated_at` is not touched: being alive changes nothing about a runtime.
+pub async fn touch(conn: &mut Conn, ids: Ids, now: Time) -> Result<Vec<RuntimeId>, StoreError> {
     let sql = by_engine!(conn,
         sqlite: "UPDATE agent_runtime SET last_seen_at = $2
-            WHERE status = 'online' AND id IN (SELECT unhex(value) FROM json_each($1))",
-        postgres: "UPDATE agent_runtime SET last_seen_at = $2 WHERE status = 'online' AND id = ANY($1)",
+            WHERE status = 'online' AND id IN (SELECT unhex(value) FROM json_each($1)) RETURNING id",
+        postgres: "UPDATE agent_runtime SET last_seen_at = $2 WHERE status = 'online' AND id = ANY($1)
+            RETURNING id",
     );
-    on_conn!(conn, |c| sqlx::query(sql).bind(ids).bind(now).execute(c).await.map(drop))?;
-    Ok(())
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(sql).bind(ids).bind(now).fetch_all(c).await)?)
+}
+
+/// Those of the ids that exist and are online.
+pub async fn list_online(conn: &mut Conn, ids: Ids) -> Result<Vec<RuntimeId>, StoreError> {
+    let sql = by_engine!(conn,
+        sqlite: "SELECT id FROM agent_runtime
+            WHERE status = 'online' AND id IN (SELECT unhex(value) FROM json_each($1))",
+        postgres: "SELECT id FROM agent_runtime WHERE status = 'online' AND id = ANY($1)",
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(sql).bind(ids).fetch_all(c).await)?)
+}
+
+/// The rows of these ids, in no order.
+pub async fn list_by_id(conn: &mut Conn, ids: Ids) -> Result<Vec<Runtime>, StoreError> {
+    let sql = by_engine!(conn,
+        sqlite: concat!("SELECT ", runtime_columns!(), " FROM agent_runtime
+            WHERE id IN (SELECT unhex(value) FROM json_each($1))"),
+        postgres: concat!("SELECT ", runtime_columns!(), " FROM agent_runtime WHERE id = ANY($1)"),
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(ids).fetch_all(c).await)?)
 }

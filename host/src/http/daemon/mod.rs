@@ -8,6 +8,7 @@ mod legacy;
 mod messages;
 mod register;
 mod runtimes;
+mod socket;
 mod tasks;
 mod workspaces;
 
@@ -31,6 +32,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/register", post(register::register))
         .route("/deregister", post(deregister::deregister))
         .route("/heartbeat", post(heartbeat::heartbeat))
+        .route("/ws", get(socket::upgrade))
         .route("/workspaces/{workspaceId}/repos", get(workspaces::repos))
         .route("/workspaces/{workspaceId}/runtime-profiles", get(workspaces::profiles))
         .route("/runtimes/{runtimeId}/tasks/claim", post(claim::claim))

@@ -262,7 +262,12 @@ async fn may_register(app: &App, caller: &Caller, workspace: WorkspaceId) -> Res
 }
 
 async fn upsert(app: &App, new: NewRuntime) -> Result<Runtime, StoreError> {
-    app.db.write(move |c| Box::pin(async move { runtimes::upsert(c, new).await })).await
+    let stored: Result<Runtime, StoreError> =
+        app.db.write(move |c| Box::pin(async move { runtimes::upsert(c, new).await })).await;
+    if let Ok(runtime) = &stored {
+        app.liveness.forget(runtime.id);
+    }
+    stored
 }
 
 fn device_info(device: &str, version: &str) -> String {

@@ -1,0 +1,163 @@
+//! A runtime makes itself heard, over HTTP or a socket: it is noted to live, and gets the
+//! requests that wait for it.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::live::liveness::Known;
+use crate::model::ids::RuntimeId;
+use crate::model::pending_request::{ImportInput, Kind, PendingRequest, UpdateInput};
+use crate::store::{StoreError, pending_requests};
+
+/// How long a beat waits to learn whether anything is pending. Four of them stay far below
+/// a daemon's own 30 seconds.
+const PROBE: Duration = Duration::from_secs(1);
+/// How many imports a daemon that says so gets at once.
+const IMPORTS: i32 = 10;
+
+/// How many connections questions without an answer may hold, so that a stalled table does
+/// not take them all.
+static PROBES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(4));
+
+#[derive(Debug, Error)]
+pub enum HeartbeatError {
+    /// The row was deleted since it was read.
+    #[error("runtime not found")]
+    Gone,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a beat is answered, beside the runtime's id on a socket. Only members that apply.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    pub status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_update: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_model_list: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_local_skills: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_local_skill_import: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending_local_skill_imports: Vec<Value>,
+    pub feature_flags: Value,
+    /// Kinds whose probe had no answer in time.
+    #[serde(skip)]
+    pub timed_out: Vec<Kind>,
+}
+
+/// The whole procedure, in its order: liveness, flags, then each kind of request. Only the
+/// first can fail it.
+pub async fn beat(app: &App, runtime: &Known, batch_import: bool) -> Result<Answer, HeartbeatError> {
+    if !app.liveness.beat(runtime).await? {
+        return Err(HeartbeatError::Gone);
+    }
+    let mut timed_out = Vec::new();
+    let feature_flags = json!({
+        // They cannot change while the process lives.
+        "version": 1,
+        "flags": {"runtime_brief_slim": app.flags.runtime_brief_slim.of(runtime.daemon_id.as_deref())},
+    });
+    let id = runtime.id;
+    let mut one = async |kind| {
+        let taken = take(app, id, kind, 1, &mut timed_out).await;
+        taken.into_iter().next()
+    };
+    let pending_update = one(Kind::Update).await.as_ref().map(update);
+    let pending_model_list = one(Kind::ModelList).await.as_ref().map(bare);
+    let pending_local_skills = one(Kind::LocalSkills).await.as_ref().map(bare);
+    let limit = if batch_import { IMPORTS } else { 1 };
+    let imports: Vec<Value> =
+        take(app, id, Kind::LocalSkillImport, limit, &mut timed_out).await.iter().map(import).collect();
+    Ok(Answer {
+        status: "ok",
+        pending_update,
+        pending_model_list,
+        pending_local_skills,
+        pending_local_skill_import: imports.first().cloned(),
+        pending_local_skill_imports: if batch_import { imports } else { Vec::new() },
+        feature_flags,
+        timed_out,
+    })
+}
+
+/// Asks first, within a limit, and takes only what is there, without one: a request that
+/// was taken for an answer nobody waited for would be lost. No failure ends the beat.
+async fn take(
+    app: &App,
+    runtime: RuntimeId,
+    kind: Kind,
+    limit: i32,
+    timed_out: &mut Vec<Kind>,
+) -> Vec<PendingRequest> {
+    let Some(note) = app.pending.note(runtime, kind) else { return Vec::new() };
+    match timeout(PROBE, probe(app, runtime, kind)).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => {
+            app.pending.clear(runtime, kind, note);
+            return Vec::new();
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(
+                runtime.id = %runtime, kind = kind.as_str(), %error,
+                "whether a request waits for the runtime could not be read"
+            );
+            return Vec::new();
+        }
+        Err(_) => {
+            timed_out.push(kind);
+            tracing::warn!(
+                runtime.id = %runtime, kind = kind.as_str(),
+                "whether a request waits for the runtime was not known in time"
+            );
+            return Vec::new();
+        }
+    }
+    let now = app.clock.now();
+    let taken = app
+        .db
+        .write(move |c| Box::pin(async move { pending_requests::take(c, runtime, kind, limit, now).await }))
+        .await;
+    taken.unwrap_or_else(|error: StoreError| {
+        tracing::warn!(
+            runtime.id = %runtime, kind = kind.as_str(), %error,
+            "the requests that wait for the runtime could not be handed over"
+        );
+        Vec::new()
+    })
+}
+
+/// Whether a request waits. The question goes on when nobody waits for its answer, because
+/// a connection that is given back with a question open stalls whoever takes it next.
+async fn probe(app: &App, runtime: RuntimeId, kind: Kind) -> Result<bool, StoreError> {
+    let Ok(permit) = PROBES.acquire().await else { return Ok(false) };
+    let (db, now) = (app.db.clone(), app.clock.now());
+    let asked = tokio::spawn(async move {
+        let _permit = permit;
+        pending_requests::is_pending(&mut db.reader().await?, runtime, kind, now).await
+    });
+    asked.await.unwrap_or_else(|_| Err(StoreError::Unavailable(None)))
+}
+
+fn bare(request: &PendingRequest) -> Value {
+    json!({"id": request.id})
+}
+
+fn update(request: &PendingRequest) -> Value {
+    let input = serde_json::from_value::<UpdateInput>(request.input.clone());
+    json!({"id": request.id, "target_version": input.map(|input| input.target_version).unwrap_or_default()})
+}
+
+fn import(request: &PendingRequest) -> Value {
+    let input = serde_json::from_value::<ImportInput>(request.input.clone()).unwrap_or_default();
+    json!({"id": request.id, "skill_key": input.skill_key})
+}

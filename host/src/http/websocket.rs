@@ -1,0 +1,138 @@
+//! Runs one WebSocket: what waits on its line goes out, with pings between; what comes in is
+//! handed on, message by message. Knows nothing of what the messages mean.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
+
+use crate::live::lines::{End, Ending, Frame};
+
+/// How often a ping goes out; nine tenths of [`PONG_WAIT`].
+const PING_EVERY: Duration = Duration::from_secs(54);
+/// How long the other side may stay silent.
+const PONG_WAIT: Duration = Duration::from_mins(1);
+/// How long one frame may take to be written.
+const WRITE_WAIT: Duration = Duration::from_secs(10);
+/// How long a goodbye may take.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// What shows that the other side lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Proof {
+    /// An answer to a ping, and nothing else.
+    Pong,
+    /// Anything it sends.
+    Message,
+}
+
+/// The messages that come in.
+pub struct Inbound {
+    stream: SplitStream<WebSocket>,
+    end: End,
+    proof: Proof,
+    deadline: Instant,
+    writer: JoinHandle<()>,
+}
+
+/// Starts writing what `frames` holds and gives back the side to read from.
+pub fn open(socket: WebSocket, frames: mpsc::Receiver<Frame>, end: End, proof: Proof) -> Inbound {
+    let (sink, stream) = socket.split();
+    let writer = tokio::spawn(write(sink, frames, end.clone()));
+    Inbound { stream, end, proof, deadline: Instant::now() + PONG_WAIT, writer }
+}
+
+impl Inbound {
+    /// The next message as text; `None` once the line has ended, from either side.
+    pub async fn next(&mut self) -> Option<String> {
+        loop {
+            let end = self.end.clone();
+            let received = tokio::select! {
+                biased;
+                _ = end.come() => return None,
+                received = timeout_at(self.deadline, self.stream.next()) => received,
+            };
+            let message = match received {
+                Ok(Some(Ok(message))) => message,
+                Ok(Some(Err(error))) => {
+                    self.end.bring(if is_too_big(error) { Ending::TooBig } else { Ending::Normal });
+                    return None;
+                }
+                Ok(None) | Err(_) => {
+                    self.end.bring(Ending::Normal);
+                    return None;
+                }
+            };
+            if self.proof == Proof::Message || matches!(message, Message::Pong(_)) {
+                self.deadline = Instant::now() + PONG_WAIT;
+            }
+            match message {
+                Message::Text(text) => return Some(text.as_str().to_owned()),
+                Message::Binary(bytes) => return Some(String::from_utf8_lossy(&bytes).into_owned()),
+                // Answered by the library.
+                Message::Ping(_) | Message::Pong(_) => {}
+                Message::Close(_) => {
+                    self.end.bring(Ending::Normal);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Ends the line, waits until the goodbye is out, and gives the other side a moment to
+    /// answer it: a socket closed with unread data in it would take the goodbye along.
+    pub async fn close(mut self) {
+        self.end.bring(Ending::Normal);
+        // Fails only when the writer panicked, and then there is nobody to wait for.
+        let _ = self.writer.await;
+        let answered = async { while let Some(Ok(_)) = self.stream.next().await {} };
+        let _ = timeout(CLOSE_WAIT, answered).await;
+    }
+}
+
+async fn write(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Frame>, end: End) {
+    let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let ending = loop {
+        let message = tokio::select! {
+            biased;
+            ending = end.come() => break ending,
+            frame = frames.recv() => match frame {
+                Some(frame) => Message::Text(frame.as_ref().into()),
+                None => break Ending::Normal,
+            },
+            _ = pings.tick() => Message::Ping(Vec::new().into()),
+        };
+        let written = tokio::select! {
+            biased;
+            ending = end.come() => break ending,
+            written = timeout(WRITE_WAIT, sink.send(message)) => written,
+        };
+        if !matches!(written, Ok(Ok(()))) {
+            end.bring(Ending::Normal);
+            break Ending::Normal;
+        }
+    };
+    let (code, reason) = match ending {
+        Ending::Normal => (close_code::NORMAL, ""),
+        Ending::GoingAway => (close_code::AWAY, "the gateway is stopping"),
+        Ending::TooBig => (close_code::SIZE, "message too big"),
+        Ending::TooSlow => (close_code::AGAIN, "too slow"),
+    };
+    let goodbye = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+    // A side that left or does not read is not told.
+    let _ = timeout(CLOSE_WAIT, async {
+        sink.send(goodbye).await?;
+        sink.close().await
+    })
+    .await;
+}
+
+fn is_too_big(error: axum::Error) -> bool {
+    let error = error.into_inner();
+    matches!(error.downcast_ref::<tungstenite::Error>(), Some(tungstenite::Error::Capacity(_)))
+}
