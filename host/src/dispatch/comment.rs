@@ -1,14 +1,20 @@
-//! A comment is written by the gateway on somebody's behalf. It starts no other agent.
+//! Writing a comment: by people and agents, whose comments start others, and by the
+//! gateway on somebody's behalf, which starts nobody.
 
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use serde_json::json;
 use uuid::Uuid;
 
+use super::lifecycle::to_the_end;
+use super::permission::Principal;
+use super::triggers;
 use crate::app::App;
 use crate::live::events::Event;
+use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId, IssueId, TaskId, WorkspaceId};
-use crate::model::issue::Comment;
-use crate::model::time::seconds;
-use crate::store::{StoreError, comments, tasks};
+use crate::model::issue::{Comment, Issue};
+use crate::store::{Conn, StoreError, comments, issues, tasks};
 
 /// A comment about to be written.
 #[derive(Clone, Debug)]
@@ -23,8 +29,26 @@ pub struct NewComment {
     pub source_task_id: Option<TaskId>,
 }
 
+/// Stores what a person or an agent wrote, and starts whom it is for, other than those
+/// that the author left out.
+pub async fn write(
+    app: &App,
+    issue: Issue,
+    new: NewComment,
+    by: Principal,
+    suppressed: BTreeSet<AgentId>,
+) -> Result<Comment, StoreError> {
+    let app = app.clone();
+    to_the_end(async move {
+        let comment = post(&app, new).await?;
+        triggers::start(&app, &issue, &comment, &[by], &suppressed).await;
+        Ok(comment)
+    })
+    .await
+}
+
 /// Stores the comment, ends the fallbacks that stood by for its author, opens a resolved
-/// thread again, and tells clients.
+/// thread again, and tells clients. Starts nobody.
 pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
     let now = app.clock.now();
     let comment = Comment {
@@ -43,51 +67,53 @@ pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
         created_at: now,
         updated_at: now,
     };
-    let (comment, reopened): (Comment, Option<Comment>) = app
-        .db
-        .write(move |c| {
-            Box::pin(async move {
-                comments::insert(c, &comment).await?;
-                if comment.author_type == "agent" {
-                    let agent = AgentId(comment.author_id);
-                    tasks::cancel_escalations_on(c, comment.issue_id, agent, now).await?;
-                }
-                let reopened = match comment.parent_id {
-                    Some(_) => comments::reopen_thread(c, comment.id, now).await?,
-                    None => None,
-                };
-                Ok::<_, StoreError>((comment, reopened))
-            })
-        })
-        .await?;
-    publish(app, "comment:created", &comment, &comment);
-    if let Some(root) = &reopened {
-        publish(app, "comment:unresolved", root, &comment);
+    let Posted { comment, issue, reopened } = app.db.write(move |c| Box::pin(store(c, comment))).await?;
+    app.events.publish(|| event(&comment, "comment:created", created(&comment, issue.as_ref())));
+    if let Some(root) = reopened {
+        let payload = json!({"comment": CommentBody::from(&root)});
+        app.events.publish(|| event(&comment, "comment:unresolved", payload));
     }
     Ok(comment)
 }
 
-fn publish(app: &App, kind: &'static str, comment: &Comment, by: &Comment) {
-    app.events.publish(|| Event {
-        workspace_id: comment.workspace_id,
-        kind,
-        actor_type: if by.author_type == "agent" { "agent" } else { "system" },
-        actor_id: by.author_id.to_string(),
-        payload: json!({"comment": body(comment)}),
-    });
+struct Posted {
+    comment: Comment,
+    /// For the event alone.
+    issue: Option<Issue>,
+    reopened: Option<Comment>,
 }
 
-fn body(comment: &Comment) -> Value {
+async fn store(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> {
+    let now = comment.created_at;
+    comments::insert(conn, &comment).await?;
+    if comment.author_type == "agent" {
+        let agent = AgentId(comment.author_id);
+        tasks::cancel_escalations_on(conn, comment.issue_id, agent, now).await?;
+    }
+    let reopened = match comment.parent_id {
+        Some(_) => comments::reopen_thread(conn, comment.id, now).await?,
+        None => None,
+    };
+    let issue = issues::find(conn, comment.issue_id).await?;
+    Ok(Posted { comment, issue, reopened })
+}
+
+fn created(comment: &Comment, issue: Option<&Issue>) -> serde_json::Value {
     json!({
-        "id": comment.id,
-        "issue_id": comment.issue_id,
-        "author_type": comment.author_type,
-        "author_id": comment.author_id,
-        "content": comment.content,
-        "type": comment.kind,
-        "parent_id": comment.parent_id,
-        "created_at": seconds(comment.created_at),
-        "updated_at": seconds(comment.updated_at),
-        "resolved_at": comment.resolved_at.map(seconds),
+        "comment": CommentBody::from(comment),
+        "issue_title": issue.map(|issue| &issue.title),
+        "issue_assignee_type": issue.and_then(|issue| issue.assignee_type.as_ref()),
+        "issue_assignee_id": issue.and_then(|issue| issue.assignee_id),
+        "issue_status": issue.map(|issue| &issue.status),
     })
+}
+
+/// An event in the name of the comment's author.
+fn event(by: &Comment, kind: &'static str, payload: serde_json::Value) -> Event {
+    let (actor_type, actor_id) = match by.author_type.as_str() {
+        "member" => ("member", by.author_id.to_string()),
+        "agent" => ("agent", by.author_id.to_string()),
+        _ => ("system", String::new()),
+    };
+    Event { workspace_id: by.workspace_id, kind, actor_type, actor_id, payload }
 }

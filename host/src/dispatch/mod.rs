@@ -13,6 +13,8 @@ pub mod orphans;
 pub mod permission;
 pub mod refresh;
 pub mod retry;
+pub mod route;
 pub mod stuck;
 pub mod sweep;
+pub mod triggers;
 pub mod wakeup;

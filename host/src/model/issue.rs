@@ -11,6 +11,9 @@ pub const ISSUE_STATUSES: [&str; 7] =
     ["backlog", "todo", "in_progress", "in_review", "done", "blocked", "cancelled"];
 pub const PRIORITIES: [&str; 5] = ["urgent", "high", "medium", "low", "none"];
 
+/// What a comment may be.
+pub const COMMENT_TYPES: [&str; 4] = ["comment", "status_change", "progress_update", "system"];
+
 /// A row of `issue`.
 #[derive(Clone, Debug)]
 pub struct Issue {

@@ -1,5 +1,6 @@
 //! Mentions in comments: `[@Name](mention://agent/<id>)`. Plain `@name` is never one.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -24,6 +25,13 @@ pub struct Mention {
     pub id: Option<Uuid>,
 }
 
+impl Mention {
+    /// Whether it asks somebody to work: an agent, or a squad through its leader.
+    pub fn is_call(&self) -> bool {
+        matches!(self.kind, MentionKind::Agent | MentionKind::Squad)
+    }
+}
+
 /// The label is matched shortest first and may hold brackets; a line break ends it.
 static MENTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"\[@?(.+?)\]\(mention://(member|agent|squad|issue|all)/([0-9a-fA-F-]+|all)\)").ok()
@@ -31,8 +39,22 @@ static MENTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// Every mention in order of first appearance, each once.
 pub fn mentions(text: &str) -> Vec<Mention> {
-    let mut found = Vec::new();
-    for captures in MENTION.iter().flat_map(|regex| regex.captures_iter(text)) {
+    let mut seen = HashSet::new();
+    all(text).filter(|mention| seen.insert(*mention)).collect()
+}
+
+/// The first mention that asks somebody to work.
+pub fn first_call(text: &str) -> Option<Mention> {
+    all(text).find(Mention::is_call)
+}
+
+/// Whether the author wants nobody to react: the first word is `/note`, in any case.
+pub fn is_note(text: &str) -> bool {
+    text.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("/note"))
+}
+
+fn all(text: &str) -> impl Iterator<Item = Mention> + '_ {
+    MENTION.iter().flat_map(|regex| regex.captures_iter(text)).map(|captures| {
         let kind = match &captures[2] {
             "member" => MentionKind::Member,
             "agent" => MentionKind::Agent,
@@ -40,27 +62,24 @@ pub fn mentions(text: &str) -> Vec<Mention> {
             "issue" => MentionKind::Issue,
             _ => MentionKind::All,
         };
-        let mention = Mention { kind, id: parse_uuid(&captures[3]) };
-        if !found.contains(&mention) {
-            found.push(mention);
-        }
-    }
-    found
+        Mention { kind, id: parse_uuid(&captures[3]) }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ID: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+
     #[test]
     fn labels_may_hold_brackets_and_repeats_count_once() {
-        let id = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
         let text = format!(
-            "[@A [x]](mention://agent/{id}) [B](mention://agent/{id}) [@all](mention://all/all) @ann"
+            "[@A [x]](mention://agent/{ID}) [B](mention://agent/{ID}) [@all](mention://all/all) @ann"
         );
         let found = mentions(&text);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0], Mention { kind: MentionKind::Agent, id: parse_uuid(id) });
+        assert_eq!(found[0], Mention { kind: MentionKind::Agent, id: parse_uuid(ID) });
         assert_eq!(found[1].kind, MentionKind::All);
     }
 
@@ -68,5 +87,28 @@ mod tests {
     fn an_id_that_is_none_refers_to_nobody() {
         assert_eq!(mentions("[x](mention://agent/abc)"), [Mention { kind: MentionKind::Agent, id: None }]);
         assert!(mentions("[](mention://agent/abc) (mention://agent/abc)").is_empty());
+    }
+
+    #[test]
+    fn code_is_no_refuge_and_a_line_break_is_the_end() {
+        assert_eq!(mentions(&format!("```\n[@a](mention://member/{ID})\n```")).len(), 1);
+        assert!(mentions(&format!("[@a\n](mention://member/{ID})")).is_empty());
+    }
+
+    #[test]
+    fn the_first_call_is_of_an_agent_or_a_squad() {
+        let text = format!("[i](mention://issue/{ID}) [m](mention://member/{ID}) [s](mention://squad/{ID})");
+        assert_eq!(first_call(&text).map(|mention| mention.kind), Some(MentionKind::Squad));
+        assert_eq!(first_call("@ann"), None);
+    }
+
+    #[test]
+    fn a_note_is_told_by_its_first_word() {
+        for note in ["/note", " \n/NOTE x", "/Note\tx"] {
+            assert!(is_note(note), "{note:?}");
+        }
+        for other in ["", "/notes x", "x /note", "/ note", "//note"] {
+            assert!(!is_note(other), "{other:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod agent;
 pub mod clean;
+pub mod comment_body;
 pub mod failure;
 pub mod flag;
 pub mod ids;
@@ -12,6 +13,7 @@ pub mod message;
 pub mod pending_request;
 pub mod profile;
 pub mod project;
+pub mod reaction;
 pub mod redact;
 pub mod runtime;
 pub mod skill;

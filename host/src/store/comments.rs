@@ -1,8 +1,9 @@
 //! Comments.
 
 use super::{Conn, StoreError};
-use crate::model::ids::CommentId;
+use crate::model::ids::{CommentId, IssueId};
 use crate::model::issue::Comment;
+use crate::model::time::Time;
 
 from_row!(Comment {
     id,
@@ -21,6 +22,7 @@ from_row!(Comment {
     updated_at,
 });
 
+/// The columns of a [`Comment`], for every query that gives one.
 macro_rules! comment_columns {
     () => {
         "id, issue_id, workspace_id, author_type, author_id, content, type, parent_id, source_task_id, resolved_at, \
@@ -31,6 +33,50 @@ macro_rules! comment_columns {
 pub async fn find(conn: &mut Conn, id: CommentId) -> Result<Option<Comment>, StoreError> {
     const SQL: &str = concat!("SELECT ", comment_columns!(), " FROM comment WHERE id = $1");
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+/// The comment, if it is one on the issue.
+pub async fn find_on(conn: &mut Conn, issue: IssueId, id: CommentId) -> Result<Option<Comment>, StoreError> {
+    const SQL: &str = concat!("SELECT ", comment_columns!(), " FROM comment WHERE id = $1 AND issue_id = $2");
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(issue).fetch_optional(c).await)?)
+}
+
+/// The comment at the top of the thread that this one is in; possibly itself.
+pub async fn find_root(conn: &mut Conn, id: CommentId) -> Result<Option<Comment>, StoreError> {
+    const SQL: &str = concat!(
+        "WITH RECURSIVE up (up_id, up_parent) AS (
+            SELECT id, parent_id FROM comment WHERE id = $1
+            UNION ALL SELECT c.id, c.parent_id FROM comment c JOIN up ON c.id = up.up_parent)
+        SELECT ",
+        comment_columns!(),
+        " FROM comment WHERE id = (SELECT up_id FROM up WHERE up_parent IS NULL)"
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+/// The first comments on the issue, oldest first, or the first after `since`.
+pub async fn list(
+    conn: &mut Conn,
+    issue: IssueId,
+    since: Option<Time>,
+    limit: i64,
+) -> Result<Vec<Comment>, StoreError> {
+    const ALL: &str = concat!(
+        "SELECT ",
+        comment_columns!(),
+        " FROM comment WHERE issue_id = $1 ORDER BY created_at, id LIMIT $2"
+    );
+    const SINCE: &str = concat!(
+        "SELECT ",
+        comment_columns!(),
+        " FROM comment WHERE issue_id = $1 AND created_at > $3 ORDER BY created_at, id LIMIT $2"
+    );
+    Ok(match since {
+        None => on_conn!(conn, |c| sqlx::query_as(ALL).bind(issue).bind(limit).fetch_all(c).await),
+        Some(since) => {
+            on_conn!(conn, |c| sqlx::query_as(SINCE).bind(issue).bind(limit).bind(since).fetch_all(c).await)
+        }
+    }?)
 }
 
 pub async fn insert(conn: &mut Conn, comment: &Comment) -> Result<(), StoreError> {
@@ -64,7 +110,7 @@ pub async fn insert(conn: &mut Conn, comment: &Comment) -> Result<(), StoreError
 pub async fn reopen_thread(
     conn: &mut Conn,
     reply: CommentId,
-    now: crate::model::time::Time,
+    now: Time,
 ) -> Result<Option<Comment>, StoreError> {
     const SQL: &str = concat!(
         "WITH RECURSIVE up (id, parent_id) AS (

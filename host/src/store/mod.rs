@@ -23,6 +23,7 @@ pub mod pending_requests;
 pub mod profiles;
 pub mod projects;
 pub mod queue;
+pub mod routing;
 pub mod runtimes;
 pub mod sessions;
 pub mod skills;
