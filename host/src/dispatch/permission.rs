@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::model::agent::{Agent, InvocationTarget};
 use crate::model::ids::{TaskId, UserId, WorkspaceId};
 use crate::model::workspace::Role;
-use crate::store::{Conn, StoreError, agents, users};
+use crate::store::{Conn, StoreError, agent_targets, users};
 
 use super::originator;
 
@@ -51,7 +51,7 @@ pub async fn may_invoke(
     if agent.permission_mode != "public_to" {
         return Ok(false);
     }
-    for target in agents::list_targets(conn, agent.id).await? {
+    for target in agent_targets::list(conn, agent.id).await? {
         let allowed = match target.target_type.as_str() {
             // Whoever works inside the workspace already may use what it shares.
             "workspace" => match (principal, user) {

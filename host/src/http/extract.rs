@@ -37,6 +37,10 @@ impl Scope {
     }
 }
 
+/// A [`Scope`] whose user is an owner or admin of the workspace.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminScope(pub Scope);
+
 /// The runtime in the path, which the caller may use.
 #[derive(Clone, Debug)]
 pub struct RuntimeAccess(pub Runtime);
@@ -86,6 +90,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let scope = parts.extensions.get::<Self>().copied();
         scope.ok_or_else(|| Error::bad_request("workspace_id or workspace_slug is required"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AdminScope {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let scope = Scope::from_request_parts(parts, state).await?;
+        scope.require_admin()?;
+        Ok(Self(scope))
     }
 }
 

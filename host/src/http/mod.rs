@@ -1,6 +1,7 @@
 //! Parses requests and shapes answers. No SQL, no rules.
 
 pub mod admin;
+pub mod agent_path;
 pub mod body;
 pub mod daemon;
 pub mod error;
@@ -9,7 +10,10 @@ pub mod guard;
 pub mod health;
 pub mod issue_path;
 pub mod paths;
+pub mod project_path;
 pub mod query;
 pub mod router;
+pub mod skill_path;
+pub mod squad_path;
 pub mod user;
 pub mod websocket;

@@ -4,6 +4,7 @@
 use serde_json::Value;
 use tokio::sync::broadcast;
 
+use crate::model::actor::Actor;
 use crate::model::ids::WorkspaceId;
 
 /// How many events a slow listener may fall behind before it loses the oldest.
@@ -48,6 +49,23 @@ impl Events {
             kind,
             actor_type: "system",
             actor_id: String::new(),
+            payload: payload(),
+        });
+    }
+
+    /// An event that somebody caused.
+    pub fn by(
+        &self,
+        actor: Actor,
+        workspace_id: WorkspaceId,
+        kind: &'static str,
+        payload: impl FnOnce() -> Value,
+    ) {
+        self.publish(|| Event {
+            workspace_id,
+            kind,
+            actor_type: actor.kind(),
+            actor_id: actor.id().to_string(),
             payload: payload(),
         });
     }

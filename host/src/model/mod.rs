@@ -2,10 +2,13 @@
 
 pub mod actor;
 pub mod agent;
+pub mod agent_access;
+pub mod agent_body;
 pub mod clean;
 pub mod comment_body;
 pub mod failure;
 pub mod flag;
+pub mod git_url;
 pub mod ids;
 pub mod issue;
 pub mod mention;
@@ -13,8 +16,10 @@ pub mod message;
 pub mod pending_request;
 pub mod profile;
 pub mod project;
+pub mod provider;
 pub mod reaction;
 pub mod redact;
+pub mod resource;
 pub mod runtime;
 pub mod skill;
 pub mod squad;

@@ -1,10 +1,11 @@
-//! Squads and who is in them.
+//! Squads.
 
 use uuid::Uuid;
 
 use super::{Conn, StoreError};
-use crate::model::ids::SquadId;
+use crate::model::ids::{AgentId, SquadId, WorkspaceId};
 use crate::model::squad::Squad;
+use crate::model::time::Time;
 
 from_row!(Squad {
     id,
@@ -21,11 +22,94 @@ from_row!(Squad {
     updated_at,
 });
 
+macro_rules! squad_columns {
+    () => {
+        "id, workspace_id, name, description, instructions, avatar_url, leader_id, creator_id, archived_at, \
+         archived_by, created_at, updated_at"
+    };
+}
+
 pub async fn find(conn: &mut Conn, id: SquadId) -> Result<Option<Squad>, StoreError> {
-    const SQL: &str =
-        "SELECT id, workspace_id, name, description, instructions, avatar_url, leader_id, creator_id,
-        archived_at, archived_by, created_at, updated_at FROM squad WHERE id = $1";
+    const SQL: &str = concat!("SELECT ", squad_columns!(), " FROM squad WHERE id = $1");
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+/// The squad, which nobody else changes until the transaction ends.
+pub async fn find_locked(conn: &mut Conn, id: SquadId) -> Result<Option<Squad>, StoreError> {
+    // SQLite has one writer, which is the caller.
+    let sql = by_engine!(conn,
+        sqlite: concat!("SELECT ", squad_columns!(), " FROM squad WHERE id = $1"),
+        postgres: concat!("SELECT ", squad_columns!(), " FROM squad WHERE id = $1 FOR NO KEY UPDATE"),
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(id).fetch_optional(c).await)?)
+}
+
+/// A workspace's squads that are not archived, oldest first.
+pub async fn list(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Squad>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        squad_columns!(),
+        " FROM squad WHERE workspace_id = $1 AND archived_at IS NULL ORDER BY created_at, id"
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(workspace).fetch_all(c).await)?)
+}
+
+pub async fn insert(conn: &mut Conn, squad: &Squad) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO squad (id, workspace_id, name, description, instructions, avatar_url,
+            leader_id, creator_id, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    on_conn!(conn, |c| sqlx::query(SQL)
+        .bind(squad.id)
+        .bind(squad.workspace_id)
+        .bind(&squad.name)
+        .bind(&squad.description)
+        .bind(&squad.instructions)
+        .bind(&squad.avatar_url)
+        .bind(squad.leader_id)
+        .bind(squad.creator_id)
+        .bind(squad.created_at)
+        .bind(squad.updated_at)
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// Writes back what an edit may change.
+pub async fn update(conn: &mut Conn, squad: &Squad) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE squad SET name = $2, description = $3, instructions = $4, avatar_url = $5,
+        leader_id = $6, archived_at = $7, archived_by = $8, updated_at = $9 WHERE id = $1";
+    on_conn!(conn, |c| sqlx::query(SQL)
+        .bind(squad.id)
+        .bind(&squad.name)
+        .bind(&squad.description)
+        .bind(&squad.instructions)
+        .bind(&squad.avatar_url)
+        .bind(squad.leader_id)
+        .bind(squad.archived_at)
+        .bind(squad.archived_by)
+        .bind(squad.updated_at)
+        .execute(c)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+/// Gives what is assigned to a squad, issues and autopilots, to its leader.
+pub async fn hand_over(
+    conn: &mut Conn,
+    squad: SquadId,
+    leader: AgentId,
+    now: Time,
+) -> Result<(), StoreError> {
+    const ISSUES: &str = "UPDATE issue SET assignee_type = 'agent', assignee_id = $2, updated_at = $3
+        WHERE assignee_type = 'squad' AND assignee_id = $1";
+    const AUTOPILOTS: &str = "UPDATE autopilot SET assignee_type = 'agent', assignee_id = $2, updated_at = $3
+        WHERE assignee_type = 'squad' AND assignee_id = $1";
+    for sql in [ISSUES, AUTOPILOTS] {
+        on_conn!(conn, |c| sqlx::query(sql).bind(squad).bind(leader).bind(now).execute(c).await.map(drop))?;
+    }
+    Ok(())
 }
 
 /// A member as a roster names it.

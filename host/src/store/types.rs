@@ -5,6 +5,7 @@ use sqlx::error::BoxDynError;
 use sqlx::{Database, Decode, Encode, Postgres, Sqlite, Type};
 use uuid::Uuid;
 
+use crate::model::agent::Toolkits;
 use crate::model::ids::{
     AgentId, AutopilotRunId, ChatSessionId, CommentId, IssueId, ProjectId, ResourceId, RuntimeId, SkillId,
     SquadId, TaskId, UserId, WorkspaceId,
@@ -96,3 +97,48 @@ macro_rules! status {
 
 status!(Sqlite);
 status!(Postgres);
+
+// A list of texts is a `text[]`, or its JSON where there is no such type.
+impl Type<Sqlite> for Toolkits {
+    fn type_info() -> <Sqlite as Database>::TypeInfo {
+        <String as Type<Sqlite>>::type_info()
+    }
+
+    fn compatible(ty: &<Sqlite as Database>::TypeInfo) -> bool {
+        <String as Type<Sqlite>>::compatible(ty)
+    }
+}
+
+impl<'q> Encode<'q, Sqlite> for Toolkits {
+    fn encode_by_ref(&self, buf: &mut <Sqlite as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <String as Encode<'q, Sqlite>>::encode(serde_json::to_string(&self.0)?, buf)
+    }
+}
+
+impl<'r> Decode<'r, Sqlite> for Toolkits {
+    fn decode(value: <Sqlite as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self(serde_json::from_str(<&str as Decode<'r, Sqlite>>::decode(value)?)?))
+    }
+}
+
+impl Type<Postgres> for Toolkits {
+    fn type_info() -> <Postgres as Database>::TypeInfo {
+        <Vec<String> as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(ty: &<Postgres as Database>::TypeInfo) -> bool {
+        <Vec<String> as Type<Postgres>>::compatible(ty)
+    }
+}
+
+impl<'q> Encode<'q, Postgres> for Toolkits {
+    fn encode_by_ref(&self, buf: &mut <Postgres as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <Vec<String> as Encode<'q, Postgres>>::encode_by_ref(&self.0, buf)
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Toolkits {
+    fn decode(value: <Postgres as Database>::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        <Vec<String> as Decode<'r, Postgres>>::decode(value).map(Self)
+    }
+}

@@ -1,5 +1,9 @@
 //! `/api`: what people, bots and agents at work call.
 
+mod agent_answer;
+mod agent_env;
+mod agent_skills;
+mod agent_update;
 mod agents;
 mod comments;
 mod invitations;
@@ -8,10 +12,14 @@ mod login;
 mod me;
 mod members;
 mod projects;
+mod resources;
 mod runtime_profiles;
 mod runtime_requests;
 mod runtimes;
+mod skill_files;
 mod skills;
+mod squad_members;
+mod squad_status;
 mod squads;
 mod tasks;
 mod tokens;
