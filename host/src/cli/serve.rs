@@ -40,23 +40,26 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config = Config::load(args.data.config.as_deref(), &args)?;
     telemetry::init(&config)?;
+    // Before anybody is told that it runs: whoever reads the line may stop it at once.
+    let stopped = stop_signals()?;
     let gateway = crate::Gateway::start(config).await?;
     println!("listening http=http://{} admin=http://{}", gateway.listen, gateway.admin_listen);
     if args.demo {
         super::demo::offer(&gateway).await?;
     }
-    stopped().await?;
+    stopped.await;
     tracing::info!("draining");
     gateway.stop().await
 }
 
-/// Returns at SIGTERM or SIGINT.
-async fn stopped() -> anyhow::Result<()> {
+/// Listens for SIGTERM and SIGINT from now on; the future ends at the first.
+fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

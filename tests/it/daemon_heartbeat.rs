@@ -1,0 +1,80 @@
+//! A daemon says that a runtime lives. Checklist 10.6, but for what is pending.
+
+use macro_rules_attribute::apply;
+use serde_json::{Value, json};
+
+use crate::harness::{Engine, Gateway, ahead};
+
+/// Item 77.
+#[apply(on_both)]
+async fn a_beat_is_answered_with_the_flags_and_nothing_else(gateway: &Gateway) {
+    let user = gateway.user();
+    let runtime = user.register("dm-1", "claude").await;
+    let expected = json!({
+        "status": "ok", "feature_flags": {"version": 1, "flags": {"runtime_brief_slim": "off"}},
+    });
+    assert_eq!(user.beat(runtime).await, expected);
+    let batch = json!({"runtime_id": runtime, "supports_batch_import": true});
+    assert_eq!(user.post("/api/daemon/heartbeat", batch).await.expect(200), expected);
+}
+
+/// Item 77: the flag is what the environment says.
+#[apply(on_both)]
+async fn the_slim_brief_is_switched_by_the_environment(engine: Engine) {
+    for (text, expected) in [("yes", "on"), ("0", "off"), ("", "off"), ("v2", "v2")] {
+        let gateway = Gateway::setup(engine).env("FF_RUNTIME_BRIEF_SLIM", text).start().await;
+        let runtime = gateway.user().register("dm-1", "claude").await;
+        let beat = gateway.user().beat(runtime).await;
+        assert_eq!(beat["feature_flags"]["flags"]["runtime_brief_slim"], expected, "{text}");
+        gateway.finish().await;
+    }
+}
+
+const ROW: &str = "SELECT status, last_seen_at, updated_at FROM agent_runtime WHERE id = $1";
+
+/// Item 87.
+#[apply(on_both)]
+async fn a_beat_brings_a_runtime_online_before_it_is_answered(gateway: &Gateway) {
+    let user = gateway.user();
+    let runtime = user.register("dm-1", "claude").await;
+    let never = "UPDATE agent_runtime SET status = 'offline', last_seen_at = NULL";
+    let gone = "UPDATE agent_runtime SET status = 'offline'";
+    for silence in [gone, never] {
+        gateway.execute(silence, Value::Null).await;
+        user.beat(runtime).await;
+        let row = gateway.row(ROW, json!([runtime])).await;
+        assert_eq!(row["status"], "online");
+        assert_eq!(row["last_seen_at"], row["updated_at"]);
+    }
+}
+
+/// Item 86: the row of a runtime that beats is refreshed, at the latest when the gateway stops,
+/// and `updated_at` is left alone.
+#[apply(on_both)]
+async fn when_a_runtime_was_last_seen_is_written_down(gateway: &Gateway) {
+    let user = gateway.user();
+    let runtime = user.register("dm-1", "claude").await;
+    let long_ago = ahead(-100);
+    gateway.execute("UPDATE agent_runtime SET last_seen_at = $1", json!([long_ago])).await;
+    let before = gateway.row(ROW, json!([runtime])).await;
+    user.beat(runtime).await;
+    gateway.restart();
+    let after = gateway.row(ROW, json!([runtime])).await;
+    assert!(after["last_seen_at"].as_str() > before["last_seen_at"].as_str(), "{before} then {after}");
+    assert_eq!(after["updated_at"], before["updated_at"]);
+}
+
+/// Beats by many at once are all answered.
+#[apply(on_both)]
+async fn many_runtimes_beat_at_once(gateway: &Gateway) {
+    let user = gateway.user();
+    let mut runtimes = Vec::new();
+    for number in 0..10 {
+        runtimes.push(user.register(&format!("dm-{number}"), "claude").await);
+    }
+    gateway.execute("UPDATE agent_runtime SET status = 'offline'", Value::Null).await;
+    let beats = (0..50).map(|number| user.beat(runtimes[number % 10]));
+    futures_util::future::join_all(beats).await;
+    const ONLINE: &str = "SELECT count(*) FROM agent_runtime WHERE status = 'online'";
+    assert_eq!(gateway.value(ONLINE, Value::Null).await, 10);
+}
