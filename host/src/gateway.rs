@@ -100,7 +100,7 @@ async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
     plugin::watch(plugins.clone());
     Ok(App::new(Handles {
         auth: Auth::new(db.clone(), clock.clone()),
-        at_rest: AtRest::new(&db),
+        at_rest: AtRest::new(db.clone()),
         sweeper: Sweeper::default(),
         liveness: Liveness::new(db.clone(), clock.clone()),
         pending: Pending::new(db.clone(), clock.clone()),

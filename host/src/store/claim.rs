@@ -116,7 +116,7 @@ pub struct PriorSession {
 from_row!(PriorSession { session_id, work_dir, runtime_id });
 
 /// One of an agent's ended runs on an issue, as far as a resume cares.
-struct EndedRun {
+pub(super) struct EndedRun {
     session: PriorSession,
     status: String,
     failure_reason: Option<String>,
@@ -155,7 +155,11 @@ pub async fn find_prior_session(
         ORDER BY COALESCE(completed_at, started_at, dispatched_at, created_at) DESC, id DESC LIMIT 50";
     let runs: Vec<EndedRun> =
         on_conn!(conn, |c| sqlx::query_as(SQL).bind(issue).bind(agent).fetch_all(c).await)?;
-    Ok(runs.into_iter().find(EndedRun::may_be_resumed).map(|run| run.session))
+    Ok(first_to_resume(runs))
+}
+
+pub(super) fn first_to_resume(runs: Vec<EndedRun>) -> Option<PriorSession> {
+    runs.into_iter().find(EndedRun::may_be_resumed).map(|run| run.session)
 }
 
 impl EndedRun {

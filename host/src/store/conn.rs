@@ -6,9 +6,11 @@ use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
+use super::elsewhere::Elsewhere;
 use super::error::StoreError;
 use super::queue_versions::{Entered, QueueVersions};
 use super::writer::{Durability, Writer};
+use crate::model::ids::RuntimeId;
 
 /// The handle everything is read and written through; cheap to clone.
 #[derive(Clone)]
@@ -19,7 +21,7 @@ pub struct Db {
 
 #[derive(Clone)]
 pub(super) enum Pool {
-    Sqlite { readers: SqlitePool, writer: Writer },
+    Sqlite { readers: SqlitePool, writer: Writer, elsewhere: Elsewhere },
     Postgres(PgPool),
 }
 
@@ -227,14 +229,18 @@ impl Db {
         Ok(committing.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
     }
 
-    /// Tells whether anything entered a runtime's queue since it was last asked.
-    pub fn queue_versions(&self) -> &QueueVersions {
-        &self.versions
-    }
-
-    /// Whether other processes may write to the same database.
-    pub fn is_shared(&self) -> bool {
-        matches!(self.pool, Pool::Postgres(_))
+    /// A number that moves whenever something enters the runtime's queue. `None` where it
+    /// cannot be known, because others write to the same database and do not say so.
+    pub fn queue_version(&self, runtime: RuntimeId) -> Option<u64> {
+        match &self.pool {
+            Pool::Sqlite { elsewhere, .. } => {
+                if elsewhere.is_touched() {
+                    self.versions.bump_all();
+                }
+                Some(self.versions.current(runtime))
+            }
+            Pool::Postgres(_) => None,
+        }
     }
 
     /// Whether the database answers a trivial question.
@@ -247,7 +253,7 @@ impl Db {
     /// Waits for what is under way and closes every connection.
     pub async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite { readers, writer } => {
+            Pool::Sqlite { readers, writer, .. } => {
                 writer.close().await;
                 readers.close().await;
             }

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlitePool};
 
 use super::conn::{Db, Pool};
+use super::elsewhere::Elsewhere;
 use super::error::StoreError;
 use super::queue_versions::QueueVersions;
 use super::writer::Writer;
@@ -78,7 +79,8 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
         .pragma("cache_size", "-16000")
         .optimize_on_close(true, 400)
         .disable_statement_logging();
-    keep_private(connect.get_filename())?;
+    let file = connect.get_filename().to_owned();
+    keep_private(&file)?;
     let one = |connect: SqliteConnectOptions| {
         SqlitePoolOptions::new()
             .max_connections(1)
@@ -109,8 +111,9 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
         .await?;
     tokio::spawn(checkpoint(checkpoints, writer.clone()));
     let versions = QueueVersions::default();
-    let (writer, _) = Writer::start(writer, versions.clone());
-    Ok(Db { pool: Pool::Sqlite { readers, writer }, versions })
+    let elsewhere = Elsewhere::new(&file);
+    let (writer, _) = Writer::start(writer, versions.clone(), elsewhere.clone());
+    Ok(Db { pool: Pool::Sqlite { readers, writer, elsewhere }, versions })
 }
 
 async fn open_postgres(options: &Options) -> Result<Db, StoreError> {

@@ -7,6 +7,7 @@
 #[macro_use]
 mod conn;
 mod connect;
+mod elsewhere;
 mod error;
 mod queue_versions;
 mod types;
@@ -19,7 +20,10 @@ pub mod agents;
 pub mod audit;
 pub mod autopilots;
 pub mod batch;
+pub mod chats;
 pub mod claim;
+pub mod claim_autopilot;
+pub mod claim_chat;
 pub mod comments;
 pub mod issues;
 pub mod messages;
@@ -47,5 +51,4 @@ pub mod workspaces;
 pub use conn::{Conn, Db};
 pub use connect::{Engine, Options};
 pub use error::StoreError;
-pub use queue_versions::QueueVersions;
 pub use writer::Durability;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::conn::Conn;
+use super::elsewhere::Elsewhere;
 use super::error::StoreError;
 use super::queue_versions::QueueVersions;
 
@@ -43,6 +44,12 @@ struct Job {
     work: Work,
 }
 
+/// Who must know of a commit.
+struct After {
+    versions: QueueVersions,
+    elsewhere: Elsewhere,
+}
+
 type Work = Box<dyn for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Finished> + Send>;
 
 /// A job that ran: whether its savepoint is kept, and how to tell its caller.
@@ -53,9 +60,13 @@ struct Finished {
 
 impl Writer {
     /// Starts the task that owns `pool`'s only connection.
-    pub(super) fn start(pool: SqlitePool, versions: QueueVersions) -> (Self, JoinHandle<()>) {
+    pub(super) fn start(
+        pool: SqlitePool,
+        versions: QueueVersions,
+        elsewhere: Elsewhere,
+    ) -> (Self, JoinHandle<()>) {
         let (jobs, inbox) = mpsc::channel(QUEUE);
-        (Self { jobs }, tokio::spawn(run(pool, inbox, versions)))
+        (Self { jobs }, tokio::spawn(run(pool, inbox, After { versions, elsewhere })))
     }
 
     pub(super) async fn run<T, E, F>(&self, durability: Durability, work: F) -> Result<T, E>
@@ -99,7 +110,7 @@ impl Writer {
     }
 }
 
-async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>, versions: QueueVersions) {
+async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>, after: After) {
     let mut synced = None;
     let mut held: Option<Conn> = None;
     while let Some(message) = inbox.recv().await {
@@ -125,7 +136,7 @@ async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>, versions: Que
                     }
                 },
             };
-            match commit_group(&mut conn, group, &mut synced, &versions).await {
+            match commit_group(&mut conn, group, &mut synced, &after).await {
                 Ok(()) => held = Some(conn),
                 Err(error) => {
                     // Whatever state it is in, a new connection is in none.
@@ -152,7 +163,7 @@ async fn commit_group(
     conn: &mut Conn,
     group: Vec<Job>,
     synced: &mut Option<Durability>,
-    versions: &QueueVersions,
+    after: &After,
 ) -> Result<(), StoreError> {
     let durability = if group.iter().any(|job| job.durability == Durability::Durable) {
         Durability::Durable
@@ -192,7 +203,8 @@ async fn commit_group(
     }
     let ended = execute(conn, if anything { "COMMIT" } else { "ROLLBACK" }).await;
     // Before anybody is answered, because an answer leads to a wakeup.
-    versions.entered(&conn.take_notes());
+    after.elsewhere.committed();
+    after.versions.entered(&conn.take_notes());
     let failed = ended.is_err();
     for finished in answers {
         let committed = if failed && finished.keep { Err(StoreError::Unavailable(None)) } else { Ok(()) };
