@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
+use super::observe::Told;
 use crate::auth::AuthError;
 use crate::store::StoreError;
 
@@ -84,9 +85,11 @@ impl IntoResponse for Error {
             tracing::error!(status = self.status.as_u16(), error = format!("{cause:#}"), "{}", self.message);
         }
         let mut body = self.extra;
-        body.insert("error".to_owned(), self.message.into());
+        body.insert("error".to_owned(), self.message.clone().into());
         let text = format!("{}\n", Value::Object(body));
         let json = HeaderValue::from_static("application/json");
-        (self.status, [(header::CONTENT_TYPE, json)], text).into_response()
+        let mut response = (self.status, [(header::CONTENT_TYPE, json)], text).into_response();
+        response.extensions_mut().insert(Told(self.message));
+        response
     }
 }

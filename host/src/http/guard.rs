@@ -9,6 +9,7 @@ use axum::{RequestExt, http::Uri};
 
 use super::error::Error;
 use super::extract::{Caller, Scope};
+use super::observe::CalledBy;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::model::actor::Actor;
@@ -29,7 +30,7 @@ pub async fn daemon_plane(
         }
     };
     let identity = app.auth.daemon_plane(token).await?;
-    request.extensions_mut().insert(Caller(identity));
+    note(&mut request, identity);
     Ok(next.run(request).await)
 }
 
@@ -39,7 +40,7 @@ pub async fn user_plane(State(app): State<App>, mut request: Request, next: Next
     let token = header.and_then(|text| text.strip_prefix("Bearer ")).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| Error::unauthorized("missing authorization"))?;
     let identity = app.auth.user_plane(token).await?;
-    request.extensions_mut().insert(Caller(identity));
+    note(&mut request, identity);
     Ok(next.run(request).await)
 }
 
@@ -108,6 +109,18 @@ pub async fn no_head(request: Request, next: Next) -> Response {
 pub async fn page_not_found() -> Response {
     let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     (StatusCode::NOT_FOUND, text, "404 page not found\n").into_response()
+}
+
+/// Leaves the caller for the extractors, and its user for the log.
+fn note(request: &mut Request, identity: Identity) {
+    let user = match &identity {
+        Identity::User { user_id } | Identity::Task { user_id, .. } => Some(*user_id),
+        Identity::Daemon { .. } => None,
+    };
+    if let (Some(called_by), Some(user)) = (request.extensions().get::<CalledBy>(), user) {
+        called_by.note(user);
+    }
+    request.extensions_mut().insert(Caller(identity));
 }
 
 fn caller(request: &Request) -> Result<Identity, Error> {

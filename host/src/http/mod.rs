@@ -9,6 +9,7 @@ pub mod extract;
 pub mod guard;
 pub mod health;
 pub mod issue_path;
+pub mod observe;
 pub mod paths;
 pub mod project_path;
 pub mod query;

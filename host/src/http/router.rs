@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{admin, daemon, guard, health, user};
+use super::{admin, daemon, guard, health, observe, user};
 use crate::app::App;
 
 /// The most a request may carry: messages and results may be long, and a skill bundle of
@@ -60,4 +60,5 @@ fn common(router: Router<App>) -> Router<App> {
             axum::response::IntoResponse::into_response(axum::http::StatusCode::INTERNAL_SERVER_ERROR)
         }))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(from_fn(observe::requests))
 }

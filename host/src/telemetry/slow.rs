@@ -86,6 +86,65 @@ impl ClaimForRuntime {
     }
 }
 
+/// A claim, from the request to the bytes of its answer; see the line's fields.
+pub struct ClaimEndpoint {
+    watch: Watch,
+    pub runtime_id: String,
+    pub outcome: &'static str,
+    pub auth_ms: f64,
+    pub claim_ms: f64,
+    pub build_ms: f64,
+    pub payload_bytes: usize,
+    pub agent_skill_count: usize,
+    pub skill_payload_bytes: usize,
+}
+
+impl ClaimEndpoint {
+    pub fn start() -> Self {
+        Self {
+            watch: Watch::start(),
+            runtime_id: String::new(),
+            outcome: "unauth",
+            auth_ms: 0.0,
+            claim_ms: 0.0,
+            build_ms: 0.0,
+            payload_bytes: 0,
+            agent_skill_count: 0,
+            skill_payload_bytes: 0,
+        }
+    }
+
+    pub fn lap(&mut self) -> f64 {
+        self.watch.lap()
+    }
+
+    /// Whether the call is slow already, so that details are worth their while.
+    pub fn is_slow(&self) -> bool {
+        self.watch.total() >= ENDPOINT
+    }
+
+    /// Writes the line if the call was slow.
+    pub fn end(self) {
+        let total = self.watch.total();
+        if total >= ENDPOINT {
+            tracing::info!(
+                runtime_id = self.runtime_id,
+                outcome = self.outcome,
+                total_ms = millis(total),
+                auth_ms = self.auth_ms,
+                claim_ms = self.claim_ms,
+                build_ms = self.build_ms,
+                payload_bytes = self.payload_bytes,
+                agent_skill_count = self.agent_skill_count,
+                // Skills of the agent's runtime are counted with the agent's.
+                builtin_skill_count = 0,
+                skill_payload_bytes = self.skill_payload_bytes,
+                "claim_endpoint slow"
+            );
+        }
+    }
+}
+
 /// The transaction that takes one task.
 pub fn claim_task(agent_id: Option<String>, outcome: &'static str, took: Duration) {
     if took >= CLAIM {

@@ -1,7 +1,9 @@
 //! Claiming a task, and the skills that a claim only referred to.
 
 use axum::Json;
-use axum::http::HeaderMap;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,6 +17,7 @@ use crate::http::extract::{RuntimeAccess, TaskAccess};
 use crate::model::ids::SkillId;
 use crate::model::status::TaskStatus;
 use crate::store::skills;
+use crate::telemetry::slow::ClaimEndpoint;
 
 /// What a daemon says when it asks for the content of skills later.
 const SKILL_BUNDLES: &str = "skill-bundles-v1";
@@ -22,18 +25,48 @@ const SKILL_BUNDLES: &str = "skill-bundles-v1";
 const MAX_REFERENCES: usize = 1000;
 
 /// `POST /api/daemon/runtimes/{runtimeId}/tasks/claim`
-pub async fn claim(
-    app: App,
-    RuntimeAccess(runtime): RuntimeAccess,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Error> {
+pub async fn claim(app: App, request: Request) -> Result<Response, Error> {
+    let mut log = ClaimEndpoint::start();
+    let answer = claim_timed(&app, request, &mut log).await;
+    log.end();
+    answer
+}
+
+async fn claim_timed(app: &App, request: Request, log: &mut ClaimEndpoint) -> Result<Response, Error> {
+    let (mut parts, _) = request.into_parts();
+    let access = RuntimeAccess::from_request_parts(&mut parts, app).await;
+    log.auth_ms = log.lap();
+    let RuntimeAccess(runtime) = access?;
+    log.runtime_id = runtime.id.to_string();
     // One set of plugins for the whole claim, whatever is applied meanwhile.
     let generation = app.plugins.snapshot();
-    let Some(claimed) = dispatch::claim(&app, &runtime).await? else {
-        return Ok(Json(json!({"task": null})));
+    let claimed = dispatch::claim(app, &runtime).await;
+    log.claim_ms = log.lap();
+    log.outcome = match &claimed {
+        Ok(Some(_)) => "claimed",
+        Ok(None) => "no_task",
+        Err(ClaimError::Isolation) => "error_workspace",
+        Err(ClaimError::NoOwner | ClaimError::Mint(_)) => "error_token",
+        Err(ClaimError::Store(_)) => "error_claim",
     };
-    let task = claim::answer(&app, &claimed, &generation, delivery(&headers)).await?;
-    Ok(Json(json!({"task": task})))
+    let task = match claimed? {
+        None => None,
+        Some(claimed) => claim::answer(app, &claimed, &generation, delivery(&parts.headers)).await?,
+    };
+    let body = serde_json::to_vec(&json!({"task": task}))
+        .map_err(|error| Error::internal("failed to encode the task", error))?;
+    if task.is_some() {
+        log.build_ms = log.lap();
+    }
+    log.payload_bytes = body.len();
+    if log.is_slow() {
+        let skills = ["/agent/skills", "/agent/skill_refs"];
+        let task = Value::Object(task.unwrap_or_default());
+        let skills = skills.iter().find_map(|path| task.pointer(path));
+        log.agent_skill_count = skills.and_then(Value::as_array).map_or(0, Vec::len);
+        log.skill_payload_bytes = skills.map_or(0, |skills| skills.to_string().len());
+    }
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// A reference as a daemon sends it back; more members are ignored.

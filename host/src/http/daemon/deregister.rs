@@ -13,6 +13,7 @@ use crate::http::extract::{Caller, may_use};
 use crate::model::ids::RuntimeId;
 use crate::store::batch::Ids;
 use crate::store::{StoreError, runtimes};
+use crate::telemetry::metrics;
 
 /// The most runtimes that one call may name.
 const ENTRIES: usize = 1000;
@@ -59,6 +60,7 @@ pub(super) async fn deregister(
     stored.map_err(failed)?;
     for runtime in &known {
         app.liveness.forget(runtime.id);
+        metrics::runtime_offline(&runtime.provider);
         tracing::info!(runtime.id = %runtime.id, "a runtime was deregistered");
     }
     let workspaces: BTreeSet<_> = known.iter().map(|runtime| runtime.workspace_id).collect();

@@ -16,6 +16,7 @@ use crate::model::profile::Profile;
 use crate::model::runtime::{NewRuntime, Runtime, RuntimeBody};
 use crate::model::workspace::{normalised_repos, repos_version};
 use crate::store::{StoreError, profiles, runtimes, workspaces};
+use crate::telemetry::metrics;
 
 /// The most entries that each list of a registration may have.
 const ENTRIES: usize = 256;
@@ -170,7 +171,13 @@ impl Daemon {
             ..self.runtime(app)
         };
         let stored = upsert(app, new).await;
-        stored.map_err(|error| Error::internal(format!("failed to register runtime: {error}"), error))
+        let stored =
+            stored.map_err(|error| Error::internal(format!("failed to register runtime: {error}"), error))?;
+        metrics::runtime_registered(&stored.provider);
+        if stored.status == "online" {
+            metrics::runtime_ready(&stored.provider);
+        }
+        Ok(stored)
     }
 
     /// Notes a custom runtime whose command this machine does not have. What is wrong with

@@ -17,6 +17,7 @@ use crate::model::message::Usage;
 use crate::model::task::Task;
 use crate::model::task_body::task_body;
 use crate::store::{StoreError, runtimes, task_transitions, usage};
+use crate::telemetry::metrics;
 
 /// The most entries that one usage report may have.
 const USAGE_ENTRIES: usize = 1000;
@@ -136,11 +137,11 @@ pub(super) async fn usage(
             for entry in &entries {
                 usage::upsert(c, id, entry, now).await?;
             }
-            Ok(())
+            Ok(entries)
         })
     });
     match stored.await {
-        Ok(()) => {}
+        Ok(entries) => entries.iter().for_each(|entry| tell_usage(&access.task, entry)),
         // The task was deleted meanwhile; nobody will ask what it used.
         Err(StoreError::Reference { .. }) => {
             tracing::info!(task.id = %id, "usage of a deleted task was dropped");
@@ -148,6 +149,38 @@ pub(super) async fn usage(
         Err(error) => return Err(failed(error)),
     }
     Ok(Json(json!({"status": "ok"})))
+}
+
+/// What was used, for metrics and for the log of how much the providers' caches save.
+fn tell_usage(task: &Task, usage: &Usage) {
+    metrics::llm_usage(
+        &usage.provider,
+        &usage.model,
+        task.source(),
+        [
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cache_read", usage.cache_read_tokens),
+            ("cache_write", usage.cache_write_tokens),
+        ],
+    );
+    let counts = [usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens];
+    let prompt = counts.into_iter().fold(0_i64, i64::saturating_add);
+    if prompt > 0 {
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of token counts")]
+        let ratio = usage.cache_read_tokens as f64 / prompt as f64;
+        tracing::info!(
+            task_id = %task.id,
+            provider = usage.provider,
+            model = usage.model,
+            input_tokens = usage.input_tokens,
+            output_tokens = usage.output_tokens,
+            cache_read_tokens = usage.cache_read_tokens,
+            cache_write_tokens = usage.cache_write_tokens,
+            cache_read_ratio = ratio,
+            "task prompt-cache usage"
+        );
+    }
 }
 
 impl UsageEntry {
