@@ -4,6 +4,7 @@
 
 use uuid::Uuid;
 
+use super::source::{self, ChatContext};
 use crate::app::App;
 use crate::dispatch::claim::Claimed;
 use crate::model::agent::Agent;
@@ -15,6 +16,7 @@ use crate::model::task::{QuickCreate, Task};
 use crate::model::time::Time;
 use crate::model::workspace::{User, Workspace};
 use crate::store::claim::{IssueContext, Overlay, PriorSession, TriggerContext};
+use crate::store::claim_autopilot::AutopilotContext;
 use crate::store::squads::RosterRow;
 use crate::store::{Conn, StoreError, agents, claim, issues, projects, skills, squads, users, workspaces};
 
@@ -34,6 +36,8 @@ pub struct Context {
     pub new_comments: Option<NewComments>,
     pub prior: Option<PriorSession>,
     pub quick_create: Option<QuickCreateContext>,
+    pub chat: Option<ChatContext>,
+    pub autopilot: Option<AutopilotContext>,
     pub resources: Vec<ProjectResource>,
     pub squad: Option<SquadContext>,
 }
@@ -69,6 +73,8 @@ struct Source {
     new_comments: Option<NewComments>,
     prior: Option<PriorSession>,
     quick_create: Option<QuickCreateContext>,
+    chat: Option<ChatContext>,
+    autopilot: Option<AutopilotContext>,
     resources: Vec<ProjectResource>,
     squad: Option<SquadContext>,
 }
@@ -97,7 +103,17 @@ pub async fn load(app: &App, claimed: &Claimed) -> Result<Context, StoreError> {
         match (task.issue_id, task.quick_create()) {
             (Some(issue), _) => load_issue(&mut conn, claimed, issue).await,
             (None, Some(document)) => load_quick_create(&mut conn, claimed, document).await,
-            (None, None) => Ok(Source::default()),
+            (None, None) => Ok(Source {
+                chat: match task.chat_session_id {
+                    Some(session) => source::load_chat(&mut conn, claimed, session).await?,
+                    None => None,
+                },
+                autopilot: match task.autopilot_run_id {
+                    Some(run) => source::load_autopilot(&mut conn, claimed, run).await?,
+                    None => None,
+                },
+                ..Source::default()
+            }),
         }
     };
     let ((agent, skills, skill_files), (workspace, owner, initiator, overlay), source) =
@@ -115,6 +131,8 @@ pub async fn load(app: &App, claimed: &Claimed) -> Result<Context, StoreError> {
         new_comments: source.new_comments,
         prior: source.prior,
         quick_create: source.quick_create,
+        chat: source.chat,
+        autopilot: source.autopilot,
         resources: source.resources,
         squad: source.squad,
     })
@@ -146,7 +164,7 @@ async fn load_issue(conn: &mut Conn, claimed: &Claimed, issue: IssueId) -> Resul
         trigger,
         new_comments,
         prior,
-        quick_create: None,
+        ..Source::default()
     })
 }
 

@@ -5,6 +5,7 @@ pub mod bundle;
 mod context;
 mod draft;
 mod respond;
+mod source;
 
 use std::sync::Arc;
 

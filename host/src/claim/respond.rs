@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::bundle::Bundle;
 use super::context::{Context, QuickCreateContext};
+use super::source;
 use crate::dispatch::claim::Claimed;
 use crate::model::agent::Agent;
 use crate::model::task::Task;
@@ -36,6 +37,12 @@ pub fn assemble(claimed: &Claimed, context: &Context, delivery: SkillDelivery) -
     prior_session(&mut body, task, context);
     if let Some(quick_create) = &context.quick_create {
         quick_create_members(&mut body, quick_create, context);
+    }
+    if let Some(chat) = &context.chat {
+        chat.members(&mut body.0);
+    }
+    if let Some(autopilot) = &context.autopilot {
+        source::autopilot_members(autopilot, &mut body.0);
     }
     project_resources(&mut body, context);
     if let Some(text) = context.workspace.as_ref().and_then(|workspace| workspace.context.as_deref()) {

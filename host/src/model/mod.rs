@@ -4,6 +4,7 @@ pub mod actor;
 pub mod agent;
 pub mod agent_access;
 pub mod agent_body;
+pub mod chat;
 pub mod clean;
 pub mod comment_body;
 pub mod failure;

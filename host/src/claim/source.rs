@@ -1,0 +1,88 @@
+//! What a claimed task of a chat or an autopilot carries about where it comes from.
+
+use serde_json::{Map, Value};
+
+use crate::dispatch::claim::Claimed;
+use crate::model::ids::{AutopilotRunId, ChatSessionId};
+use crate::store::claim_autopilot::{self, AutopilotContext};
+use crate::store::{Conn, StoreError, claim_chat};
+
+/// A chat's turn.
+pub struct ChatContext {
+    title: String,
+    prior_session_id: Option<String>,
+    prior_work_dir: Option<String>,
+    /// What the user said since the agent's last word.
+    message: String,
+}
+
+pub async fn load_chat(
+    conn: &mut Conn,
+    claimed: &Claimed,
+    session: ChatSessionId,
+) -> Result<Option<ChatContext>, StoreError> {
+    let task = &claimed.task;
+    let Some(pointer) = claim_chat::find_pointer(conn, session, claimed.workspace_id).await? else {
+        return Ok(None);
+    };
+    let said = claim_chat::list_unanswered(conn, session, task.id, task.parent_task_id).await?;
+    let said: Vec<&str> = said.iter().map(String::as_str).filter(|text| !text.trim().is_empty()).collect();
+    let mut chat = ChatContext {
+        title: pointer.title,
+        prior_session_id: None,
+        prior_work_dir: None,
+        message: said.join("\n\n"),
+    };
+    if !task.force_fresh_session {
+        // The session's own pointer first; what it lacks comes from the last good run. A
+        // session lives on the machine it ran on.
+        let here = |runtime| runtime == task.runtime_id;
+        chat.prior_session_id = pointer.session_id.filter(|_| pointer.runtime_id.is_some_and(here));
+        chat.prior_work_dir = pointer.work_dir;
+        if chat.prior_session_id.is_none() || chat.prior_work_dir.is_none() {
+            let run = claim_chat::find_prior_session(conn, session).await?;
+            let (session_id, work_dir) = match run {
+                Some(run) => (Some(run.session_id).filter(|_| here(run.runtime_id)), run.work_dir),
+                None => (None, None),
+            };
+            chat.prior_session_id = chat.prior_session_id.or(session_id);
+            chat.prior_work_dir = chat.prior_work_dir.or(work_dir);
+        }
+    }
+    Ok(Some(chat))
+}
+
+impl ChatContext {
+    pub fn members(&self, body: &mut Map<String, Value>) {
+        let name = if self.title.trim().is_empty() { &self.message } else { &self.title };
+        text(body, "thread_name", Some(name));
+        text(body, "prior_session_id", self.prior_session_id.as_deref());
+        text(body, "prior_work_dir", self.prior_work_dir.as_deref());
+        text(body, "chat_message", Some(&self.message));
+    }
+}
+
+pub async fn load_autopilot(
+    conn: &mut Conn,
+    claimed: &Claimed,
+    run: AutopilotRunId,
+) -> Result<Option<AutopilotContext>, StoreError> {
+    claim_autopilot::find(conn, run, claimed.workspace_id).await
+}
+
+pub fn autopilot_members(autopilot: &AutopilotContext, body: &mut Map<String, Value>) {
+    text(body, "autopilot_id", Some(&autopilot.autopilot_id.to_string()));
+    text(body, "autopilot_title", Some(&autopilot.title));
+    text(body, "autopilot_description", autopilot.description.as_deref());
+    text(body, "autopilot_source", Some(&autopilot.source));
+    text(body, "thread_name", Some(&autopilot.title));
+    if let Some(payload) = autopilot.trigger_payload.as_ref().filter(|payload| !payload.is_null()) {
+        body.insert("autopilot_trigger_payload".to_owned(), payload.clone());
+    }
+}
+
+fn text(body: &mut Map<String, Value>, name: &str, text: Option<&str>) {
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
+        body.insert(name.to_owned(), text.into());
+    }
+}
