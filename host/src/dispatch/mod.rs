@@ -12,6 +12,7 @@ pub mod originator;
 pub mod orphans;
 pub mod permission;
 pub mod refresh;
+pub mod requests;
 pub mod retry;
 pub mod route;
 pub mod stuck;

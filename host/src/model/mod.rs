@@ -22,6 +22,7 @@ pub mod reaction;
 pub mod redact;
 pub mod resource;
 pub mod runtime;
+pub mod runtime_report;
 pub mod skill;
 pub mod squad;
 pub mod status;

@@ -7,6 +7,7 @@ mod heartbeat;
 mod legacy;
 mod messages;
 mod register;
+mod reports;
 mod runtimes;
 mod socket;
 mod tasks;
@@ -40,6 +41,9 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/runtimes/{runtimeId}/tasks/pending", get(runtimes::pending))
         .route("/runtimes/{runtimeId}/tasks/{taskId}/prepare-lease", post(runtimes::prepare_lease))
         .route("/runtimes/{runtimeId}/recover-orphans", post(runtimes::recover_orphans))
+        .route("/runtimes/{runtimeId}/update/{updateId}/result", post(reports::update))
+        .route("/runtimes/{runtimeId}/models/{requestId}/result", post(reports::models))
+        .route("/runtimes/{runtimeId}/local-skills/{requestId}/result", post(reports::local_skills))
         .route("/tasks/{taskId}/start", post(tasks::start))
         .route("/tasks/{taskId}/wait-local-directory", post(tasks::wait))
         .route("/tasks/{taskId}/progress", post(tasks::progress))

@@ -1,0 +1,151 @@
+//! What came of the requests that a daemon got with its beats.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Request};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::dispatch::requests;
+use crate::http::body;
+use crate::http::error::Error;
+use crate::http::extract::RuntimeAccess;
+use crate::model::ids::RuntimeId;
+use crate::model::pending_request::{Kind, PendingRequest};
+use crate::model::runtime_report::{self, LocalSkill, Model};
+use crate::store::StoreError;
+
+/// The path of a report: the runtime, which is checked before, and the request.
+type Named = Path<(String, String)>;
+
+#[derive(Deserialize)]
+struct UpdateReport {
+    status: Option<String>,
+    output: Option<String>,
+    error: Option<String>,
+}
+
+/// `POST /api/daemon/runtimes/{runtimeId}/update/{updateId}/result`
+pub(super) async fn update(
+    app: App,
+    RuntimeAccess(runtime): RuntimeAccess,
+    Path((_, id)): Named,
+    request: Request,
+) -> Result<Json<Value>, Error> {
+    let Some((open, body)) = open(&app, runtime.id, Kind::Update, &id, request).await? else {
+        return Ok(done());
+    };
+    let sent: UpdateReport = body::decode(&body, false)?;
+    let status = sent.status.unwrap_or_default();
+    match status.as_str() {
+        "completed" => {
+            let output = json!({"output": sent.output.unwrap_or_default()});
+            requests::complete(&app, open.id, output).await.map_err(completion_failed)?;
+        }
+        "failed" => {
+            let error = sent.error.unwrap_or_default();
+            requests::fail(&app, open.id, error).await.map_err(failure_failed)?;
+        }
+        "running" => {}
+        _ => return Err(Error::bad_request(format!("invalid status: {status}"))),
+    }
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+struct ModelsReport {
+    status: Option<String>,
+    #[serde(default, deserialize_with = "runtime_report::list")]
+    models: Vec<Model>,
+    supported: Option<bool>,
+    error: Option<String>,
+}
+
+/// `POST /api/daemon/runtimes/{runtimeId}/models/{requestId}/result`
+pub(super) async fn models(
+    app: App,
+    RuntimeAccess(runtime): RuntimeAccess,
+    Path((_, id)): Named,
+    request: Request,
+) -> Result<Json<Value>, Error> {
+    let Some((open, body)) = open(&app, runtime.id, Kind::ModelList, &id, request).await? else {
+        return Ok(done());
+    };
+    let sent: ModelsReport = body::decode(&body, false)?;
+    let output = json!({"models": sent.models, "supported": sent.supported.unwrap_or(true)});
+    finish(&app, open, sent.status.as_deref(), output, sent.error).await
+}
+
+#[derive(Deserialize)]
+struct SkillsReport {
+    status: Option<String>,
+    #[serde(default, deserialize_with = "runtime_report::list")]
+    skills: Vec<LocalSkill>,
+    supported: Option<bool>,
+    error: Option<String>,
+}
+
+/// `POST /api/daemon/runtimes/{runtimeId}/local-skills/{requestId}/result`
+pub(super) async fn local_skills(
+    app: App,
+    RuntimeAccess(runtime): RuntimeAccess,
+    Path((_, id)): Named,
+    request: Request,
+) -> Result<Json<Value>, Error> {
+    let Some((open, body)) = open(&app, runtime.id, Kind::LocalSkills, &id, request).await? else {
+        return Ok(done());
+    };
+    let sent: SkillsReport = body::decode(&body, false)?;
+    let output = json!({"skills": sent.skills, "supported": sent.supported.unwrap_or(true)});
+    finish(&app, open, sent.status.as_deref(), output, sent.error).await
+}
+
+/// Anything but `completed` is a failure.
+async fn finish(
+    app: &App,
+    request: PendingRequest,
+    status: Option<&str>,
+    output: Value,
+    error: Option<String>,
+) -> Result<Json<Value>, Error> {
+    if status == Some("completed") {
+        requests::complete(app, request.id, output).await.map_err(completion_failed)?;
+    } else {
+        requests::fail(app, request.id, error.unwrap_or_default()).await.map_err(failure_failed)?;
+    }
+    Ok(done())
+}
+
+/// The request that a report is about, and the report. `None` when the request is over,
+/// and then the body is not even looked at: a daemon that repeats itself is answered as
+/// the first time.
+async fn open(
+    app: &App,
+    runtime: RuntimeId,
+    kind: Kind,
+    id: &str,
+    request: Request,
+) -> Result<Option<(PendingRequest, Bytes)>, Error> {
+    let noun = if kind == Kind::Update { "update" } else { "request" };
+    let found = requests::find(app, runtime, kind, id).await.map_err(|error| {
+        Error::internal(format!("failed to load {noun}: the database gave no answer"), error)
+    })?;
+    let found = found.ok_or_else(|| Error::not_found(format!("{noun} not found")))?;
+    if found.status.is_terminal() {
+        return Ok(None);
+    }
+    Ok(Some((found, body::bytes(request, app).await?)))
+}
+
+fn done() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+fn completion_failed(error: StoreError) -> Error {
+    Error::internal("failed to persist completion", error)
+}
+
+fn failure_failed(error: StoreError) -> Error {
+    Error::internal("failed to persist failure", error)
+}
