@@ -15,6 +15,7 @@ pub mod refresh;
 pub mod requests;
 pub mod retry;
 pub mod route;
+pub mod skill_import;
 pub mod stuck;
 pub mod sweep;
 pub mod triggers;

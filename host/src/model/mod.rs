@@ -15,6 +15,7 @@ pub mod issue;
 pub mod mention;
 pub mod message;
 pub mod pending_request;
+pub mod pending_request_body;
 pub mod profile;
 pub mod project;
 pub mod provider;

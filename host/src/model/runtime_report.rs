@@ -12,10 +12,10 @@ pub struct Model {
     pub id: String,
     #[serde(deserialize_with = "or_default")]
     pub label: String,
-    #[serde(skip_serializing_if = "is_blank")]
-    pub provider: Option<String>,
-    #[serde(skip_serializing_if = "is_unset")]
-    pub default: Option<bool>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub provider: String,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
+    pub default: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking: Option<Thinking>,
 }
@@ -26,8 +26,8 @@ pub struct Model {
 pub struct Thinking {
     #[serde(deserialize_with = "list")]
     pub supported_levels: Vec<ThinkingLevel>,
-    #[serde(skip_serializing_if = "is_blank")]
-    pub default_level: Option<String>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub default_level: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -37,8 +37,8 @@ pub struct ThinkingLevel {
     pub value: String,
     #[serde(deserialize_with = "or_default")]
     pub label: String,
-    #[serde(skip_serializing_if = "is_blank")]
-    pub description: Option<String>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub description: String,
 }
 
 /// A skill on a daemon's disk.
@@ -49,15 +49,15 @@ pub struct LocalSkill {
     pub key: String,
     #[serde(deserialize_with = "or_default")]
     pub name: String,
-    #[serde(skip_serializing_if = "is_blank")]
-    pub description: Option<String>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub description: String,
     #[serde(deserialize_with = "or_default")]
     pub source_path: String,
     #[serde(deserialize_with = "or_default")]
     pub provider: String,
     /// `provider` or `universal`: whose folder it is in.
-    #[serde(skip_serializing_if = "is_blank")]
-    pub root: Option<String>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
+    pub root: String,
     #[serde(deserialize_with = "or_default")]
     pub file_count: i64,
 }
@@ -78,14 +78,6 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
-}
-
-fn is_blank(text: &Option<String>) -> bool {
-    text.as_ref().is_none_or(String::is_empty)
-}
-
-fn is_unset(flag: &Option<bool>) -> bool {
-    *flag != Some(true)
 }
 
 #[cfg(test)]

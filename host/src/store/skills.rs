@@ -38,6 +38,17 @@ pub async fn find(conn: &mut Conn, id: SkillId) -> Result<Option<Skill>, StoreEr
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
 }
 
+/// The skill of this name in the workspace.
+pub async fn find_by_name(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    name: &str,
+) -> Result<Option<Skill>, StoreError> {
+    const SQL: &str =
+        concat!("SELECT ", skill_columns!(), " FROM skill WHERE workspace_id = $1 AND name = $2");
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(workspace).bind(name).fetch_optional(c).await)?)
+}
+
 /// The skill, which nobody else changes until the transaction ends.
 pub async fn find_locked(conn: &mut Conn, id: SkillId) -> Result<Option<Skill>, StoreError> {
     // SQLite has one writer, which is the caller.

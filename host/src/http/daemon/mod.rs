@@ -44,6 +44,10 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/runtimes/{runtimeId}/update/{updateId}/result", post(reports::update))
         .route("/runtimes/{runtimeId}/models/{requestId}/result", post(reports::models))
         .route("/runtimes/{runtimeId}/local-skills/{requestId}/result", post(reports::local_skills))
+        .route(
+            "/runtimes/{runtimeId}/local-skills/import/{requestId}/result",
+            post(reports::import).layer(output),
+        )
         .route("/tasks/{taskId}/start", post(tasks::start))
         .route("/tasks/{taskId}/wait-local-directory", post(tasks::wait))
         .route("/tasks/{taskId}/progress", post(tasks::progress))

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::dispatch::requests;
+use crate::dispatch::skill_import::{self, Bundle, ImportError};
 use crate::http::body;
 use crate::http::error::Error;
 use crate::http::extract::RuntimeAccess;
@@ -99,6 +100,73 @@ pub(super) async fn local_skills(
     let sent: SkillsReport = body::decode(&body, false)?;
     let output = json!({"skills": sent.skills, "supported": sent.supported.unwrap_or(true)});
     finish(&app, open, sent.status.as_deref(), output, sent.error).await
+}
+
+#[derive(Deserialize)]
+struct ImportReport {
+    status: Option<String>,
+    skill: Option<BundleBody>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct BundleBody {
+    name: Option<String>,
+    description: Option<String>,
+    content: Option<String>,
+    source_path: Option<String>,
+    provider: Option<String>,
+    #[serde(default, deserialize_with = "runtime_report::list")]
+    files: Vec<BundleFile>,
+}
+
+#[derive(Deserialize, Default)]
+struct BundleFile {
+    path: Option<String>,
+    content: Option<String>,
+}
+
+/// `POST /api/daemon/runtimes/{runtimeId}/local-skills/import/{requestId}/result`
+pub(super) async fn import(
+    app: App,
+    RuntimeAccess(runtime): RuntimeAccess,
+    Path((_, id)): Named,
+    request: Request,
+) -> Result<Json<Value>, Error> {
+    let Some((open, body)) = open(&app, runtime.id, Kind::LocalSkillImport, &id, request).await? else {
+        return Ok(done());
+    };
+    let sent: ImportReport = body::decode(&body, false)?;
+    if sent.status.as_deref() != Some("completed") {
+        requests::fail(&app, open.id, sent.error.unwrap_or_default()).await.map_err(failure_failed)?;
+        return Ok(done());
+    }
+    let Some(skill) = sent.skill else {
+        let text = "daemon returned an empty skill bundle".to_owned();
+        requests::fail(&app, open.id, text).await.map_err(failure_failed)?;
+        return Ok(done());
+    };
+    let bundle = Bundle {
+        name: skill.name.unwrap_or_default(),
+        description: skill.description.unwrap_or_default(),
+        content: skill.content.unwrap_or_default(),
+        source_path: skill.source_path.unwrap_or_default(),
+        provider: skill.provider.unwrap_or_default(),
+        files: skill
+            .files
+            .into_iter()
+            .map(|file| (file.path.unwrap_or_default(), file.content.unwrap_or_default()))
+            .collect(),
+    };
+    match skill_import::receive(&app, open.clone(), runtime.workspace_id, bundle).await {
+        Ok(()) => Ok(done()),
+        Err(ImportError::Store(error)) => Err(Error::internal("failed to persist import completion", error)),
+        Err(unusable @ (ImportError::NoRequester | ImportError::Unreadable(_))) => {
+            let text = unusable.to_string();
+            requests::fail(&app, open.id, text.clone()).await.map_err(failure_failed)?;
+            Err(Error::internal(text, unusable))
+        }
+    }
 }
 
 /// Anything but `completed` is a failure.

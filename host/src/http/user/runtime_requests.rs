@@ -1,8 +1,299 @@
-use utoipa_axum::router::OpenApiRouter;
+//! `/api/runtimes/{runtimeId}/…`: short commands to a runtime's daemon. A request is made
+//! here, handed over with a heartbeat, and polled here until the daemon has reported.
 
+use axum::Json;
+use axum::extract::Path;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::mount_scoped;
 use crate::app::App;
+use crate::auth::Identity;
+use crate::dispatch::requests::{self, AskError};
+use crate::http::body::Body;
+use crate::http::error::Error;
+use crate::http::extract::{Caller, Scope};
+use crate::model::ids::{RuntimeId, SkillId};
+use crate::model::pending_request::{ImportInput, Kind, PendingRequest, UpdateInput};
+use crate::model::pending_request_body::{ImportBody, ModelListBody, SkillListBody, UpdateBody};
+use crate::model::runtime::Runtime;
+use crate::store::{StoreError, runtimes};
+
+/// The longest of the texts that go to a daemon: what one answer to a beat carries, ten
+/// imports at the most, must stay below the 64 KiB that a daemon reads.
+const VERSION_BYTES: usize = 256;
+const KEY_BYTES: usize = 512;
+/// The longest name and description that an import may ask for.
+const NAME_CHARS: usize = 255;
+const DESCRIPTION_BYTES: usize = 64 << 10;
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
-    let _ = app;
+    mount_scoped(app, "/api/runtimes", on_runtimes())
+}
+
+/// What goes under `/api/runtimes`.
+pub fn on_runtimes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(update))
+        .routes(routes!(get_update))
+        .routes(routes!(models))
+        .routes(routes!(get_models))
+        .routes(routes!(local_skills))
+        .routes(routes!(get_local_skills))
+        .routes(routes!(import))
+        .routes(routes!(get_import))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct UpdateWanted {
+    target_version: Option<String>,
+}
+
+/// Asks the daemon to update its CLI. It need not be there now.
+#[utoipa::path(post, path = "/{runtimeId}/update", tag = "runtimes", request_body = UpdateWanted,
+    params(("runtimeId" = String, Path, description = "The runtime's id")),
+    responses((status = 200, body = UpdateBody), (status = 400, description = "No version was named"),
+        (status = 404, description = "No such runtime"), (status = 409, description = "An update is under way")))]
+async fn update(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    Path(runtime): Path<String>,
+    sent: Result<Body<UpdateWanted>, Error>,
+) -> Result<Json<UpdateBody>, Error> {
+    let runtime = access(&app, &caller, &scope, &runtime).await?;
+    let target_version = sent?.0.target_version.unwrap_or_default();
+    if target_version.is_empty() {
+        return Err(Error::bad_request("target_version is required"));
+    }
+    check_length("target_version", &target_version, VERSION_BYTES)?;
+    let input = UpdateInput { target_version };
+    let asked = requests::ask(&app, runtime.id, Kind::Update, scope.user_id, &input).await;
+    Ok(Json(asked.map_err(|error| not_asked("update", error))?.into()))
+}
+
+/// How the update goes.
+#[utoipa::path(get, path = "/{runtimeId}/update/{updateId}", tag = "runtimes",
+    params(("runtimeId" = String, Path, description = "The runtime's id"),
+        ("updateId" = String, Path, description = "The request's id")),
+    responses((status = 200, body = UpdateBody), (status = 404, description = "No such runtime or update")))]
+async fn get_update(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    Path((runtime, id)): Path<(String, String)>,
+) -> Result<Json<UpdateBody>, Error> {
+    let runtime = access(&app, &caller, &scope, &runtime).await?;
+    Ok(Json(find(&app, runtime.id, Kind::Update, &id).await?.into()))
+}
+
+/// Asks the daemon which models the runtime can run.
+#[utoipa::path(post, path = "/{runtimeId}/models", tag = "runtimes",
+    params(("runtimeId" = String, Path, description = "The runtime's id")),
+    responses((status = 200, body = ModelListBody), (status = 404, description = "No such runtime"),
+        (status = 503, description = "The runtime is offline")))]
+async fn models(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    Path(runtime): Path<String>,
+) -> Result<Json<ModelListBody>, Error> {
+    let runtime = access(&app, &caller, &scope, &runtime).await?;
+    require_online(&runtime)?;
+    let asked = requests::ask(&app, runtime.id, Kind::ModelList, scope.user_id, &json!({})).await;
+    Ok(Json(asked.map_err(|error| not_asked("model list request", error))?.into()))
+}
+
+/// The models, once the daemon has told.
+#[utoipa::path(get, path = "/{runtimeId}/models/{requestId}", tag = "runtimes",
+    params(("runtimeId" = String, Path, description = "The runtime's id"),
+        ("requestId" = String, Path, description = "The request's id")),
+    responses((status = 200, body = ModelListBody), (status = 404, description = "No such request")))]
+async fn get_models(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    Path((runtime, id)): Path<(String, String)>,
+) -> Result<Json<ModelListBody>, Error> {
+    // Whoever may not see the runtime learns no more than that there is no such request.
+    let runtime = access(&app, &caller, &scope, &runtime).await.map_err(|error| {
+        if error.status.is_server_error() { error } else { Error::not_found("request not found") }
+    })?;
+    Ok(Json(find(&app, runtime.id, Kind::ModelList, &id).await?.into()))
+}
+
+/// Asks the daemon which skills are on its disk. For the runtime's owner alone: it is the
+/// owner's disk.
+#[utoipa::path(post, path = "/{runtimeId}/local-skills", tag = "runtimes",
+    params(("runtimeId" = String, Path, description = "The runtime's id")),
+    responses((status = 200, body = SkillListBody), (status = 403, description = "Not the runtime's owner"),
+        (status = 404, description = "No such runtime"), (status = 503, description = "The runtime is offline")))]
+async fn local_skills(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    Path(runtime): Path<String>,
+) -> Result<Json<SkillListBody>, Error> {
+    let runtime = owned(&app, &caller, &scope, &runtime).await?;
+    require_online(&runtime)?;
+    let asked = requests::ask(&app, runtime.id, Kind::LocalSkills, scope.user_id, &json!({})).await;
+    Ok(Json(asked.map_err(|error| not_asked("local skills request", error))?.into()))
+}
+
+/// The skills, once the daemon has told.
+#[utoipa::path(get, path = "/{runtimeId}/local-skills/{requestId}", tag = "runtimes",
+    params(("runtimeId" = String, Path, description = "The runtime's id"),
+        ("requestId" = String, Path, description = "The request's id")),
+    responses((status = 200, body = SkillListBody), (status = 403, description = "Not the runtime's owner"),
+        (status = 404, description = "No such runtime or request")))]
+async fn get_local_skills(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    Path((runtime, id)): Path<(String, String)>,
+) -> Result<Json<SkillListBody>, Error> {
+    let runtime = owned(&app, &caller, &scope, &runtime).await?;
+    Ok(Json(find(&app, runtime.id, Kind::LocalSkills, &id).await?.into()))
+}
+
+#[derive(Deserialize, ToSchema)]
+struct ImportWanted {
+    /// Which of the skills on the daemon's disk.
+    skill_key: Option<String>,
+    /// In place of the name that it has there.
+    name: Option<String>,
+    description: Option<String>,
+    /// Empty for a new skill, or `overwrite`.
+    action: Option<String>,
+    /// What to overwrite.
+    target_skill_id: Option<String>,
+    /// Whether the caller wants to be told of a name that is taken as of a conflict.
+    supports_conflict: Option<bool>,
+}
+
+impl ImportWanted {
+    fn check(self) -> Result<ImportInput, Error> {
+        let trimmed = |text: Option<String>| {
+            let text = text.unwrap_or_default().trim().to_owned();
+            (!text.is_empty()).then_some(text)
+        };
+        let skill_key = trimmed(self.skill_key).ok_or_else(|| Error::bad_request("skill_key is required"))?;
+        let (name, description) = (trimmed(self.name), trimmed(self.description));
+        check_length("skill_key", &skill_key, KEY_BYTES)?;
+        check_length("description", description.as_deref().unwrap_or_default(), DESCRIPTION_BYTES)?;
+        if name.as_deref().unwrap_or_default().chars().count() > NAME_CHARS {
+            return Err(Error::bad_request(format!("name must be {NAME_CHARS} characters or fewer")));
+        }
+        let target_skill_id = match self.action.as_deref().unwrap_or_default() {
+            "" => None,
+            "overwrite" => {
+                let target = SkillId::parse(self.target_skill_id.as_deref().unwrap_or_default());
+                Some(target.ok_or_else(|| Error::bad_request("invalid target_skill_id"))?)
+            }
+            _ => return Err(Error::bad_request("invalid action")),
+        };
+        let supports_conflict = self.supports_conflict.unwrap_or(false) || target_skill_id.is_some();
+        Ok(ImportInput { skill_key, name, description, target_skill_id, supports_conflict })
+    }
+}
+
+/// Asks the daemon to send a skill from its disk, to become one of the workspace.
+#[utoipa::path(post, path = "/{runtimeId}/local-skills/import", tag = "runtimes", request_body = ImportWanted,
+    params(("runtimeId" = String, Path, description = "The runtime's id")),
+    responses((status = 200, body = ImportBody), (status = 400, description = "A value is missing or wrong"),
+        (status = 403, description = "Not the runtime's owner"), (status = 404, description = "No such runtime"),
+        (status = 503, description = "The runtime is offline")))]
+async fn import(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    Path(runtime): Path<String>,
+    sent: Result<Body<ImportWanted>, Error>,
+) -> Result<Json<ImportBody>, Error> {
+    let runtime = owned(&app, &caller, &scope, &runtime).await?;
+    require_online(&runtime)?;
+    let input = sent?.0.check()?;
+    let asked = requests::ask(&app, runtime.id, Kind::LocalSkillImport, scope.user_id, &input).await;
+    Ok(Json(asked.map_err(|error| not_asked("local skill import", error))?.into()))
+}
+
+/// How the import goes.
+#[utoipa::path(get, path = "/{runtimeId}/local-skills/import/{requestId}", tag = "runtimes",
+    params(("runtimeId" = String, Path, description = "The runtime's id"),
+        ("requestId" = String, Path, description = "The request's id")),
+    responses((status = 200, body = ImportBody), (status = 403, description = "Not the runtime's owner"),
+        (status = 404, description = "No such runtime or request")))]
+async fn get_import(
+    app: App,
+    caller: Caller,
+    scope: Scope,
+    Path((runtime, id)): Path<(String, String)>,
+) -> Result<Json<ImportBody>, Error> {
+    let runtime = owned(&app, &caller, &scope, &runtime).await?;
+    Ok(Json(find(&app, runtime.id, Kind::LocalSkillImport, &id).await?.into()))
+}
+
+/// The runtime, for a member of the workspace it belongs to. That need not be the workspace
+/// the request names, but for an agent at work.
+async fn access(app: &App, caller: &Caller, scope: &Scope, id: &str) -> Result<Runtime, Error> {
+    let id = RuntimeId::parse(id).ok_or_else(|| Error::bad_request("invalid runtime_id"))?;
+    let failed = |error: StoreError| Error::internal("failed to load runtime", error);
+    let runtime = runtimes::find(&mut app.db.reader().await.map_err(failed)?, id).await.map_err(failed)?;
+    let absent = || Error::not_found("runtime not found");
+    let runtime = runtime.ok_or_else(absent)?;
+    if runtime.workspace_id == scope.workspace_id {
+        return Ok(runtime);
+    }
+    if matches!(caller.0, Identity::Task { .. }) {
+        return Err(absent());
+    }
+    let role = app.auth.role(scope.user_id, runtime.workspace_id).await.map_err(failed)?;
+    role.map(|_| runtime).ok_or_else(absent)
+}
+
+async fn owned(app: &App, caller: &Caller, scope: &Scope, id: &str) -> Result<Runtime, Error> {
+    let runtime = access(app, caller, scope, id).await?;
+    if runtime.owner_id == Some(scope.user_id) {
+        Ok(runtime)
+    } else {
+        Err(Error::forbidden("insufficient permissions"))
+    }
+}
+
+fn require_online(runtime: &Runtime) -> Result<(), Error> {
+    if runtime.status == "online" {
+        Ok(())
+    } else {
+        Err(Error::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "runtime is offline"))
+    }
+}
+
+async fn find(app: &App, runtime: RuntimeId, kind: Kind, id: &str) -> Result<PendingRequest, Error> {
+    let noun = if kind == Kind::Update { "update" } else { "request" };
+    let found = requests::find(app, runtime, kind, id).await;
+    let found = found.map_err(|error| Error::internal(format!("failed to load {noun}"), error))?;
+    found.ok_or_else(|| Error::not_found(format!("{noun} not found")))
+}
+
+fn not_asked(what: &str, error: AskError) -> Error {
+    match error {
+        AskError::UpdateUnderWay => Error::conflict(error.to_string()),
+        AskError::TooMany => Error::new(
+            axum::http::StatusCode::TOO_MANY_REQUESTS,
+            format!("failed to enqueue {what}: {error}"),
+        ),
+        AskError::Store(cause) => {
+            Error::internal(format!("failed to enqueue {what}: the request could not be stored"), cause)
+        }
+    }
+}
+
+fn check_length(name: &str, text: &str, bytes: usize) -> Result<(), Error> {
+    if text.len() > bytes {
+        return Err(Error::bad_request(format!("{name} must be {bytes} bytes or fewer")));
+    }
+    Ok(())
 }
