@@ -25,6 +25,8 @@ fn main() {
 
 fn run() -> Result<(), String> {
     let root = workspace_root()?;
+    // The migrations are compiled in.
+    println!("cargo::rerun-if-changed={}", root.join("migrations").display());
     let inputs = guests::inputs(&root);
     for input in &inputs {
         println!("cargo::rerun-if-changed={}", input.display());

@@ -1,14 +1,18 @@
 //! A task enters the queue.
 
+use chrono::TimeDelta;
+use serde_json::json;
 use thiserror::Error;
 
 use super::{originator, wakeup};
 use crate::app::App;
-use crate::model::ids::{AgentId, SquadId, WorkspaceId};
+use crate::model::ids::{AgentId, SquadId, TaskId, WorkspaceId};
 use crate::model::issue::{Comment, Issue};
+use crate::model::status::TaskStatus;
 use crate::model::task::{NewTask, Task, priority_of};
 use crate::model::text::trigger_summary;
-use crate::store::{StoreError, agents, tasks};
+use crate::model::time::Time;
+use crate::store::{Conn, StoreError, agents, pull_requests, tasks};
 
 /// Why no task was made.
 #[derive(Debug, Error)]
@@ -48,40 +52,89 @@ pub async fn issue_run(app: &App, issue: &Issue, run: IssueRun) -> Result<Task, 
     let now = app.clock.now();
     let issue = issue.clone();
     let workspace_id = issue.workspace_id;
-    let task: Task = app
-        .db
-        .write(move |c| {
-            Box::pin(async move {
-                let agent = agents::find_readiness(c, run.agent_id).await?.ok_or(EnqueueError::NoAgent)?;
-                if agent.archived {
-                    return Err(EnqueueError::Archived);
-                }
-                let originator = originator::of_issue_task(c, &issue, run.trigger.as_ref()).await?;
-                let new = NewTask {
-                    issue_id: Some(issue.id),
-                    priority: priority_of(&issue.priority),
-                    trigger_comment_id: run.trigger.as_ref().map(|comment| comment.id),
-                    trigger_summary: run
-                        .trigger
-                        .as_ref()
-                        .and_then(|comment| trigger_summary(&comment.content)),
-                    is_leader_task: run.leads.is_some(),
-                    squad_id: run.leads,
-                    handoff_note: run.handoff_note.filter(|note| !note.is_empty()),
-                    force_fresh_session: run.force_fresh_session,
-                    originator_user_id: originator,
-                    ..NewTask::queued(run.agent_id, agent.runtime_id, now)
-                };
-                tasks::insert(c, new).await?.ok_or(EnqueueError::AlreadyPending)
-            })
-        })
-        .await?;
+    let task: Task = app.db.write(move |c| Box::pin(insert_issue_run(c, issue, run, now))).await?;
     announce(app, workspace_id, &task);
     Ok(task)
 }
 
+/// As [`issue_run`], inside a transaction. Tell with [`announce`] after its commit.
+pub async fn insert_issue_run(
+    conn: &mut Conn,
+    issue: Issue,
+    run: IssueRun,
+    now: Time,
+) -> Result<Task, EnqueueError> {
+    let originator_user_id = originator::of_issue_task(conn, &issue, run.trigger.as_ref()).await?;
+    let head = pull_requests::find_reviewed_head(conn, issue.id).await?;
+    let new = NewTask {
+        context: head.map(|sha| json!({"head_sha": sha})),
+        handoff_note: run.handoff_note.filter(|note| !note.is_empty()),
+        force_fresh_session: run.force_fresh_session,
+        originator_user_id,
+        ..on_issue(conn, &issue, run.agent_id, run.leads, run.trigger.as_ref(), now).await?
+    };
+    tasks::insert(conn, new).await?.ok_or(EnqueueError::AlreadyPending)
+}
+
+/// Somebody to be woken if whoever was asked first does not react. Enters the queue when
+/// its time has come, and says nothing until then.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    pub agent_id: AgentId,
+    /// Set when the agent would run as the leader of this squad.
+    pub leads: Option<SquadId>,
+    pub trigger: Comment,
+    /// The task of whoever was asked first.
+    pub primary: TaskId,
+    pub after: TimeDelta,
+}
+
+/// Stores a fallback on an issue.
+pub async fn fallback(app: &App, issue: &Issue, fallback: Fallback) -> Result<Task, EnqueueError> {
+    let now = app.clock.now();
+    let issue = issue.clone();
+    app.db
+        .write(move |c| {
+            Box::pin(async move {
+                let Fallback { agent_id, leads, trigger, primary, after } = fallback;
+                let new = NewTask {
+                    status: TaskStatus::Deferred,
+                    escalation_for_task_id: Some(primary),
+                    fire_at: Some(now + after),
+                    ..on_issue(c, &issue, agent_id, leads, Some(&trigger), now).await?
+                };
+                tasks::insert(c, new).await?.ok_or(EnqueueError::AlreadyPending)
+            })
+        })
+        .await
+}
+
+/// What every task on an issue has: where its agent runs now, and why it was made.
+async fn on_issue(
+    conn: &mut Conn,
+    issue: &Issue,
+    agent_id: AgentId,
+    leads: Option<SquadId>,
+    trigger: Option<&Comment>,
+    now: Time,
+) -> Result<NewTask, EnqueueError> {
+    let agent = agents::find_readiness(conn, agent_id).await?.ok_or(EnqueueError::NoAgent)?;
+    if agent.archived {
+        return Err(EnqueueError::Archived);
+    }
+    Ok(NewTask {
+        issue_id: Some(issue.id),
+        priority: priority_of(&issue.priority),
+        trigger_comment_id: trigger.map(|comment| comment.id),
+        trigger_summary: trigger.and_then(|comment| trigger_summary(&comment.content)),
+        is_leader_task: leads.is_some(),
+        squad_id: leads,
+        ..NewTask::queued(agent_id, agent.runtime_id, now)
+    })
+}
+
 /// What follows once the row is committed.
-fn announce(app: &App, workspace_id: WorkspaceId, task: &Task) {
+pub fn announce(app: &App, workspace_id: WorkspaceId, task: &Task) {
     tracing::info!(
         task.id = %task.id, agent.id = %task.agent_id, runtime.id = %task.runtime_id, "a task was queued"
     );

@@ -1,12 +1,19 @@
 //! What happens to a task, one verb a file.
 
 pub mod at_rest;
+pub mod assign;
+pub mod autopilot;
+pub mod cancel;
 pub mod claim;
 pub mod comment;
 pub mod completion;
 pub mod ended;
 pub mod enqueue;
 pub mod heartbeat;
+pub mod followers;
+pub mod issue_create;
+pub mod issue_delete;
+pub mod issue_update;
 pub mod lifecycle;
 pub mod originator;
 pub mod orphans;

@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use crate::model::actor::Actor;
 use crate::model::agent::{Agent, InvocationTarget};
 use crate::model::ids::{TaskId, UserId, WorkspaceId};
 use crate::model::workspace::Role;
@@ -34,6 +35,14 @@ impl Principal {
 /// An agent at work acts for the person its task stems from.
 pub async fn of_agent(conn: &mut Conn, task: TaskId) -> Result<Principal, StoreError> {
     Ok(Principal::Machine { originator: originator::of_task(conn, Some(task)).await? })
+}
+
+/// For whom an actor acts.
+pub async fn of_actor(conn: &mut Conn, actor: Actor) -> Result<Principal, StoreError> {
+    match actor {
+        Actor::Member(user) => Ok(Principal::Member(user)),
+        Actor::Agent { task_id, .. } => of_agent(conn, task_id).await,
+    }
 }
 
 /// The invocation gate. The owner may; everybody else only what `public_to` names. There

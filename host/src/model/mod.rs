@@ -1,5 +1,6 @@
 //! Nouns, statuses and the rules about them that need no I/O.
 
+pub mod activity;
 pub mod actor;
 pub mod agent;
 pub mod agent_access;
@@ -12,6 +13,7 @@ pub mod flag;
 pub mod git_url;
 pub mod ids;
 pub mod issue;
+pub mod issue_body;
 pub mod mention;
 pub mod message;
 pub mod pending_request;
@@ -27,6 +29,7 @@ pub mod runtime_report;
 pub mod skill;
 pub mod squad;
 pub mod status;
+pub mod subscriber;
 pub mod task;
 pub mod task_body;
 pub mod text;

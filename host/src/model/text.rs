@@ -1,5 +1,7 @@
 //! Rules about texts that agents and people write.
 
+use std::fmt::Write;
+
 /// The most a trigger summary keeps, in Unicode scalar values.
 const SUMMARY_CHARS: usize = 200;
 
@@ -20,6 +22,29 @@ pub fn cut(text: &str, chars: usize) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// A text between double quotes, for messages that repeat what was sent.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// Turns the two-character escapes `\n`, `\r`, `\t` and `\\` into what they stand for, in
@@ -94,6 +119,11 @@ mod tests {
         {
             assert_eq!(decode_escapes(given), expected);
         }
+    }
+
+    #[test]
+    fn quotes_escape_what_would_break_a_line() {
+        assert_eq!(quoted("a\"b\\\n\u{1}é\u{85}"), "\"a\\\"b\\\\\\n\\x01é\\u0085\"");
     }
 
     #[test]

@@ -86,3 +86,11 @@ pub async fn insert_reply(conn: &mut Conn, reply: &Reply) -> Result<(), StoreErr
         .map(drop))?;
     Ok(())
 }
+
+/// Takes a person's message, that a task was to answer, out of its chat: its id and text.
+pub async fn take_prompt(conn: &mut Conn, task: TaskId) -> Result<Option<(Uuid, String)>, StoreError> {
+    const SQL: &str = "DELETE FROM chat_message WHERE id = (SELECT id FROM chat_message
+            WHERE task_id = $1 AND role = 'user' ORDER BY created_at DESC, id DESC LIMIT 1)
+        RETURNING id, content";
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(task).fetch_optional(c).await)?)
+}

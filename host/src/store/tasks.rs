@@ -239,40 +239,6 @@ pub async fn cancel(conn: &mut Conn, id: TaskId, now: Time) -> Result<Option<Tas
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(now).fetch_optional(c).await)?)
 }
 
-/// Which active tasks a bulk cancel means.
-#[derive(Clone, Copy, Debug)]
-pub enum CancelScope {
-    Issue(IssueId),
-    IssueAndAgent(IssueId, AgentId),
-    Agent(AgentId),
-    TriggerComment(crate::model::ids::CommentId),
-}
-
-/// Cancels every active task of the scope and gives the rows as they are now.
-pub async fn cancel_all(conn: &mut Conn, scope: CancelScope, now: Time) -> Result<Vec<Task>, StoreError> {
-    const SQL: &str = concat!(
-        "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $1, prepare_lease_expires_at = NULL
-        WHERE ($2 IS NULL OR issue_id = $2) AND ($3 IS NULL OR agent_id = $3)
-            AND ($4 IS NULL OR trigger_comment_id = $4)
-            AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory', 'running')
-        RETURNING ",
-        task_columns!()
-    );
-    let (issue, agent, comment) = match scope {
-        CancelScope::Issue(issue) => (Some(issue), None, None),
-        CancelScope::IssueAndAgent(issue, agent) => (Some(issue), Some(agent), None),
-        CancelScope::Agent(agent) => (None, Some(agent), None),
-        CancelScope::TriggerComment(comment) => (None, None, Some(comment)),
-    };
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
-        .bind(now)
-        .bind(issue)
-        .bind(agent)
-        .bind(comment)
-        .fetch_all(c)
-        .await)?)
-}
-
 /// Silently ends the fallbacks that wait in case `primary` never starts.
 pub async fn cancel_escalations_of(conn: &mut Conn, primary: TaskId, now: Time) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE agent_task_queue

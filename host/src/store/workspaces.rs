@@ -60,3 +60,31 @@ pub async fn insert(conn: &mut Conn, workspace: &Workspace) -> Result<(), StoreE
         .map(drop))?;
     Ok(())
 }
+
+/// What the workspace's issue numbers begin with; empty when it is gone.
+pub async fn find_issue_prefix(conn: &mut Conn, id: WorkspaceId) -> Result<String, StoreError> {
+    const SQL: &str = "SELECT issue_prefix FROM workspace WHERE id = $1";
+    let prefix: Option<String> =
+        on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(id).fetch_optional(c).await)?;
+    Ok(prefix.unwrap_or_default())
+}
+
+/// The number of the workspace's next issue. Whoever asks second waits until the first has
+/// committed. Rows that were put in by other means never make a number come twice.
+pub async fn next_issue_number(conn: &mut Conn, id: WorkspaceId) -> Result<i32, StoreError> {
+    const SQL: &str = "UPDATE workspace SET issue_counter = 1 + (SELECT max(n) FROM (
+            SELECT issue_counter AS n UNION ALL SELECT max(number) FROM issue WHERE workspace_id = $1) AS known)
+        WHERE id = $1 RETURNING issue_counter";
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(id).fetch_one(c).await)?)
+}
+
+/// Waits until nobody else changes how the workspace's issues hang together.
+pub async fn lock(conn: &mut Conn, id: WorkspaceId) -> Result<(), StoreError> {
+    // SQLite has one writer, which is the caller.
+    let sql = by_engine!(conn,
+        sqlite: "SELECT 1 FROM workspace WHERE id = $1",
+        postgres: "SELECT 1 FROM workspace WHERE id = $1 FOR NO KEY UPDATE",
+    );
+    on_conn!(conn, |c| sqlx::query(sql).bind(id).execute(c).await.map(drop))?;
+    Ok(())
+}

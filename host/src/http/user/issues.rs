@@ -1,12 +1,57 @@
 //! `/api/issues`: the board. What belongs to one issue but is a noun of its own (its
 //! comments, its tasks) has a file of its own and is put under the same prefix here.
 
+use axum::Json;
+use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{comments, mount_scoped, tasks};
+use super::{comments, issue_batch, issue_create, issue_list, issue_update, mount_scoped, tasks};
 use crate::app::App;
+use crate::dispatch::issue_delete;
+use crate::http::error::{Error, ErrorBody};
+use crate::http::extract::Scope;
+use crate::http::issue_path::IssueInPath;
+use crate::model::issue_body::IssueBody;
+use crate::store::workspaces;
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
-    let routes = OpenApiRouter::new().merge(tasks::on_issues()).merge(comments::on_issues());
+    let routes = OpenApiRouter::new()
+        .routes(routes!(issue_list::list, issue_create::create))
+        .routes(routes!(find, issue_update::update, delete))
+        .routes(routes!(issue_batch::update))
+        .routes(routes!(issue_batch::delete))
+        .merge(tasks::on_issues())
+        .merge(comments::on_issues());
     mount_scoped(app, "/api/issues", routes)
+}
+
+/// One issue, by its id or its identifier.
+#[utoipa::path(
+    get,
+    path = "/{id}",
+    tag = "issues",
+    params(("id" = String, Path, description = "The id, or an identifier such as `KEY-12`")),
+    responses((status = 200, body = IssueBody), (status = 404, body = ErrorBody)),
+)]
+async fn find(app: App, scope: Scope, IssueInPath(issue): IssueInPath) -> Result<Json<IssueBody>, Error> {
+    let mut conn = app.db.reader().await?;
+    let prefix = workspaces::find_issue_prefix(&mut conn, scope.workspace_id).await?;
+    Ok(Json(IssueBody::labelled(&issue, &prefix)))
+}
+
+/// Takes the issue away with its comments and tasks.
+#[utoipa::path(
+    delete,
+    path = "/{id}",
+    tag = "issues",
+    params(("id" = String, Path, description = "The id, or an identifier such as `KEY-12`")),
+    responses((status = 204), (status = 404, body = ErrorBody)),
+)]
+async fn delete(app: App, scope: Scope, IssueInPath(issue): IssueInPath) -> Result<StatusCode, Error> {
+    if issue_delete::delete(&app, scope.actor, &issue).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Error::not_found("issue not found"))
+    }
 }

@@ -1,0 +1,31 @@
+//! Somebody who follows an issue.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::ids::IssueId;
+use super::time::Time;
+
+/// A row of `issue_subscriber`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subscriber {
+    pub issue_id: IssueId,
+    /// `member` or `agent`.
+    pub user_type: String,
+    pub user_id: Uuid,
+    /// `creator`, `assignee`, `commenter`, `mentioned`, `manual` or `autopilot`.
+    pub reason: String,
+    pub created_at: Time,
+}
+
+impl Subscriber {
+    /// What `subscriber:added` carries.
+    pub fn added(&self) -> Value {
+        json!({
+            "issue_id": self.issue_id,
+            "user_type": self.user_type,
+            "user_id": self.user_id,
+            "reason": self.reason,
+        })
+    }
+}
