@@ -6,21 +6,23 @@ use thiserror::Error;
 
 use super::assign::{self, Change};
 use super::cancel::{self, Cancelled};
+use super::child_done::Notice;
 use super::lifecycle::to_the_end;
-use super::{autopilot, followers, issue_create};
+use super::{autopilot, child_done, followers, issue_create};
 use crate::app::App;
 use crate::model::activity::Activity;
 use crate::model::actor::Actor;
+use crate::model::edit::Edit;
 use crate::model::ids::{IssueId, ProjectId};
 use crate::model::issue::{Assignee, Issue};
 use crate::model::issue_body::IssueBody;
 use crate::model::subscriber::Subscriber;
 use crate::model::time::Time;
 use crate::store::autopilots::EndedRun;
-use crate::store::task_cancels::CancelScope;
+use crate::store::task_cancels::{self, CancelScope};
 use crate::store::{Conn, StoreError, activities, issues, projects, workspaces};
 
-/// What is to be different. An inner `None` takes the value away.
+/// What is to be different.
 #[derive(Clone, Debug, Default)]
 pub struct Patch {
     pub title: Option<String>,
@@ -28,12 +30,12 @@ pub struct Patch {
     pub status: Option<String>,
     pub priority: Option<String>,
     pub position: Option<f64>,
-    pub assignee: Option<Option<Assignee>>,
-    pub start_date: Option<Option<NaiveDate>>,
-    pub due_date: Option<Option<NaiveDate>>,
-    pub parent_issue_id: Option<Option<IssueId>>,
-    pub project_id: Option<Option<ProjectId>>,
-    pub stage: Option<Option<i32>>,
+    pub assignee: Edit<Assignee>,
+    pub start_date: Edit<NaiveDate>,
+    pub due_date: Edit<NaiveDate>,
+    pub parent_issue_id: Edit<IssueId>,
+    pub project_id: Edit<ProjectId>,
+    pub stage: Edit<i32>,
 }
 
 /// What else the caller wants of an update.
@@ -104,6 +106,9 @@ pub async fn update(
         if queued && changes.became("cancelled") {
             cancel::all(&app, CancelScope::Issue(id)).await?;
         }
+        if let Some(notice) = stored.notice {
+            child_done::tell(&app, actor, notice).await;
+        }
         Ok(Updated { issue: stored.after, prefix: stored.prefix })
     })
     .await
@@ -117,6 +122,7 @@ struct Stored {
     activities: Vec<Activity>,
     cancelled: Cancelled,
     ended_runs: Vec<EndedRun>,
+    notice: Option<Notice>,
 }
 
 async fn store(
@@ -126,6 +132,10 @@ async fn store(
     patch: Patch,
     now: Time,
 ) -> Result<Stored, UpdateError> {
+    if patch.may_cancel() {
+        // Tasks before their issue, as whoever ends a task goes.
+        task_cancels::lock_of_issue(conn, id).await?;
+    }
     let before = issues::find_for_update(conn, id).await?.ok_or(UpdateError::NoIssue)?;
     let after = Issue { updated_at: now, ..patch.apply(before.clone()) };
     check_links(conn, &before, &after).await?;
@@ -151,8 +161,9 @@ async fn store(
     };
     let ended_runs =
         if changes.status() { autopilot::follow(conn, id, &after.status, now).await? } else { Vec::new() };
+    let notice = child_done::notice(conn, &before, &after).await?;
     let prefix = workspaces::find_issue_prefix(conn, after.workspace_id).await?;
-    Ok(Stored { before, after, prefix, followers: added, activities, cancelled, ended_runs })
+    Ok(Stored { before, after, prefix, followers: added, activities, cancelled, ended_runs, notice })
 }
 
 /// A new parent or project must be there, in the same workspace, and no issue may hang
@@ -177,20 +188,23 @@ async fn check_links(conn: &mut Conn, before: &Issue, after: &Issue) -> Result<(
 }
 
 impl Patch {
+    /// Whether it can stop what runs on the issue.
+    fn may_cancel(&self) -> bool {
+        self.assignee != Edit::Keep || self.status.as_deref() == Some("cancelled")
+    }
+
     fn apply(self, mut issue: Issue) -> Issue {
         issue.title = self.title.unwrap_or(issue.title);
         issue.description = self.description.or(issue.description);
         issue.status = self.status.unwrap_or(issue.status);
         issue.priority = self.priority.unwrap_or(issue.priority);
         issue.position = self.position.unwrap_or(issue.position);
-        if let Some(assignee) = self.assignee {
-            issue.assign(assignee);
-        }
-        issue.start_date = self.start_date.unwrap_or(issue.start_date);
-        issue.due_date = self.due_date.unwrap_or(issue.due_date);
-        issue.parent_issue_id = self.parent_issue_id.unwrap_or(issue.parent_issue_id);
-        issue.project_id = self.project_id.unwrap_or(issue.project_id);
-        issue.stage = self.stage.unwrap_or(issue.stage);
+        issue.assign(self.assignee.apply(issue.assignee()));
+        issue.start_date = self.start_date.apply(issue.start_date);
+        issue.due_date = self.due_date.apply(issue.due_date);
+        issue.parent_issue_id = self.parent_issue_id.apply(issue.parent_issue_id);
+        issue.project_id = self.project_id.apply(issue.project_id);
+        issue.stage = self.stage.apply(issue.stage);
         issue
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::claim::PREPARE_LEASE;
-use super::{completion, ended, refresh, retry, wakeup};
+use super::{completion, ended, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::agent::Agent;
 use crate::model::failure;
@@ -124,6 +124,7 @@ pub async fn complete(
         if effects.owes_comment && !output.is_empty() {
             completion::post_output(&app, workspace_id, &task, &output).await;
         }
+        quick_create::completed(&app, &task).await;
         completion::chat_done(&app, workspace_id, &task, effects.reply.as_ref());
         announce(&app, workspace_id, &task, &effects, "task:completed");
         Ok(Some(task))
@@ -156,7 +157,10 @@ pub async fn fail(
         wake(&app, &effects.wake);
         match &effects.retry {
             Some(next) => wakeup::queued(&app, workspace_id, next),
-            None => completion::post_error(&app, workspace_id, &task, &error).await,
+            None => {
+                completion::post_error(&app, workspace_id, &task, &error).await;
+                quick_create::failed(&app, &task, &error).await;
+            }
         }
         announce(&app, workspace_id, &task, &effects, "task:failed");
         Ok(Some(task))

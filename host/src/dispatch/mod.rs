@@ -1,16 +1,17 @@
 //! What happens to a task, one verb a file.
 
-pub mod at_rest;
 pub mod assign;
+pub mod at_rest;
 pub mod autopilot;
 pub mod cancel;
+pub mod child_done;
 pub mod claim;
 pub mod comment;
 pub mod completion;
 pub mod ended;
 pub mod enqueue;
-pub mod heartbeat;
 pub mod followers;
+pub mod heartbeat;
 pub mod issue_create;
 pub mod issue_delete;
 pub mod issue_update;
@@ -18,8 +19,11 @@ pub mod lifecycle;
 pub mod originator;
 pub mod orphans;
 pub mod permission;
+pub mod preview;
+pub mod quick_create;
 pub mod refresh;
 pub mod requests;
+pub mod rerun;
 pub mod retry;
 pub mod route;
 pub mod skill_import;
@@ -27,3 +31,4 @@ pub mod stuck;
 pub mod sweep;
 pub mod triggers;
 pub mod wakeup;
+pub mod why;

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{completion, ended, lifecycle, refresh, retry, wakeup};
+use super::{completion, ended, lifecycle, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::failure;
 use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId, WorkspaceId};
@@ -154,6 +154,7 @@ impl Row {
             None => {
                 let error = self.failed.error.as_deref().unwrap_or_default();
                 completion::post_error(app, workspace_id, &self.failed, error).await;
+                quick_create::failed(app, &self.failed, error).await;
             }
         }
         if let Some(issue) = &self.put_back {

@@ -90,6 +90,7 @@ impl IssueBody {
 }
 
 /// A whole number goes out without a fraction.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
 fn number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     /// Every whole number up to here is exact.
     const EXACT: f64 = 9_007_199_254_740_992.0;

@@ -1,9 +1,10 @@
 //! The task's state machine, as data.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Where a task stands.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskStatus {
     /// Inert until its time comes.
@@ -93,7 +94,7 @@ impl TaskStatus {
 }
 
 /// What kind of work a task is, derived from what it is bound to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     Chat,

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Conn, StoreError};
-use crate::model::ids::{ChatSessionId, RuntimeId, TaskId, WorkspaceId};
+use crate::model::ids::{ChatSessionId, RuntimeId, TaskId, UserId, WorkspaceId};
 use crate::model::time::Time;
 
 /// What a daemon asks before it cleans up after a chat.
@@ -93,4 +93,10 @@ pub async fn take_prompt(conn: &mut Conn, task: TaskId) -> Result<Option<(Uuid, 
             WHERE task_id = $1 AND role = 'user' ORDER BY created_at DESC, id DESC LIMIT 1)
         RETURNING id, content";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(task).fetch_optional(c).await)?)
+}
+
+/// Whose chat it is.
+pub async fn find_creator(conn: &mut Conn, id: ChatSessionId) -> Result<Option<UserId>, StoreError> {
+    const SQL: &str = "SELECT creator_id FROM chat_session WHERE id = $1";
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(id).fetch_optional(c).await)?)
 }

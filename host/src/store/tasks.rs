@@ -142,6 +142,13 @@ pub async fn set_overlay(conn: &mut Conn, id: TaskId, overlay: &Value) -> Result
     Ok(())
 }
 
+/// Binds a task that was bound to nothing to the issue that it made.
+pub async fn bind_issue(conn: &mut Conn, id: TaskId, issue: IssueId) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE agent_task_queue SET issue_id = $2 WHERE id = $1 AND issue_id IS NULL";
+    on_conn!(conn, |c| sqlx::query(SQL).bind(id).bind(issue).execute(c).await.map(drop))?;
+    Ok(())
+}
+
 /// Queued and dispatched tasks of a runtime, as a claim would take them.
 pub async fn list_pending(conn: &mut Conn, runtime: RuntimeId) -> Result<Vec<Task>, StoreError> {
     const SQL: &str = concat!(

@@ -27,7 +27,7 @@ const MAX_REFERENCES: usize = 1000;
 /// `POST /api/daemon/runtimes/{runtimeId}/tasks/claim`
 pub async fn claim(app: App, request: Request) -> Result<Response, Error> {
     let mut log = ClaimEndpoint::start();
-    let answer = claim_timed(&app, request, &mut log).await;
+    let answer = Box::pin(claim_timed(&app, request, &mut log)).await;
     log.end();
     answer
 }

@@ -10,10 +10,9 @@ use crate::app::App;
 use crate::http::body::Body;
 use crate::http::error::Error;
 use crate::http::extract::{self, Caller, TaskAccess};
-use crate::model::ids::IssueId;
 use crate::model::message::TaskMessage;
+use crate::model::message_body::MessageBody;
 use crate::model::redact;
-use crate::model::time::nanos;
 use crate::store::{StoreError, messages};
 
 /// The most messages that one call may carry.
@@ -87,7 +86,8 @@ pub(super) async fn post(
     if access.task.issue_id.is_some() || access.task.chat_session_id.is_some() {
         for message in &batch {
             app.events.system(access.workspace_id, "task:message", || {
-                body(message, &task_id, access.task.issue_id)
+                let body = MessageBody::new(message, &task_id, access.task.issue_id);
+                serde_json::to_value(body).unwrap_or_default()
             });
         }
     }
@@ -100,35 +100,12 @@ pub(super) async fn list(
     Path(task_id): Path<String>,
     access: TaskAccess,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Vec<MessageBody>>, Error> {
     let since = since(query.as_deref())?;
     let failed = |error| Error::internal("failed to list task messages", error);
     let found = messages::list(&mut app.db.reader().await.map_err(failed)?, access.task.id, since).await;
     let found = found.map_err(failed)?;
-    Ok(Json(found.iter().map(|message| body(message, &task_id, access.task.issue_id)).collect()))
-}
-
-/// A message as it is shown. `task_id` is as the caller spelt it.
-fn body(message: &TaskMessage, task_id: &str, issue_id: Option<IssueId>) -> Value {
-    let mut body = json!({
-        "task_id": task_id,
-        "seq": message.seq,
-        "type": message.kind,
-        "created_at": nanos(message.created_at),
-    });
-    if let Some(id) = issue_id {
-        body["issue_id"] = id.to_string().into();
-    }
-    let texts = [("tool", &message.tool), ("content", &message.content), ("output", &message.output)];
-    for (name, text) in texts {
-        if let Some(text) = text {
-            body[name] = text.as_str().into();
-        }
-    }
-    if let Some(input) = message.input_object() {
-        body["input"] = Value::Object(input.clone());
-    }
-    body
+    Ok(Json(found.iter().map(|message| MessageBody::new(message, &task_id, access.task.issue_id)).collect()))
 }
 
 /// The number in the query that messages must exceed.

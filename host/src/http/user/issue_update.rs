@@ -11,6 +11,7 @@ use crate::http::body::{Sent, StrictBody};
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::issue_path::IssueInPath;
+use crate::model::edit::Edit;
 use crate::model::ids::{IssueId, ProjectId};
 use crate::model::issue::Issue;
 use crate::model::issue_body::IssueBody;
@@ -118,7 +119,7 @@ impl PatchSent {
             fields::check_stage(Some(stage))?;
         }
         let assignee = if self.assignee_type.is_absent() && self.assignee_id.is_absent() {
-            None
+            Edit::Keep
         } else {
             let kind = match &self.assignee_type {
                 Sent::Absent => issue.assignee_type.as_deref(),
@@ -130,7 +131,7 @@ impl PatchSent {
                 Sent::Null => None,
                 Sent::Value(id) => Some(fields::id("assignee_id", id)?),
             };
-            Some(fields::assignee(conn, scope, kind, id).await?)
+            Edit::to(fields::assignee(conn, scope, kind, id).await?)
         };
         Ok(Patch {
             title: self.title.clone(),
@@ -139,27 +140,25 @@ impl PatchSent {
             priority: self.priority.clone(),
             position: self.position,
             assignee,
-            start_date: cleared(&self.start_date, |text| fields::date("start_date", text))?
-                .map(Option::flatten),
-            due_date: cleared(&self.due_date, |text| fields::date("due_date", text))?.map(Option::flatten),
-            parent_issue_id: cleared(&self.parent_issue_id, |text| {
-                fields::id("parent_issue_id", text).map(IssueId)
+            start_date: edit(&self.start_date, |text| fields::date("start_date", text))?,
+            due_date: edit(&self.due_date, |text| fields::date("due_date", text))?,
+            parent_issue_id: edit(&self.parent_issue_id, |text| {
+                fields::id("parent_issue_id", text).map(|id| Some(IssueId(id)))
             })?,
-            project_id: cleared(&self.project_id, |text| fields::id("project_id", text).map(ProjectId))?,
-            stage: cleared(&self.stage, |stage| Ok(*stage))?,
+            project_id: edit(&self.project_id, |text| {
+                fields::id("project_id", text).map(|id| Some(ProjectId(id)))
+            })?,
+            stage: edit(&self.stage, |stage| Ok(Some(*stage)))?,
         })
     }
 }
 
-/// A member that `null` takes away, read when there is something to read.
-fn cleared<S, T>(
-    sent: &Sent<S>,
-    read: impl FnOnce(&S) -> Result<T, Error>,
-) -> Result<Option<Option<T>>, Error> {
+/// A member that `null` takes away, and so does a value that reads as none.
+fn edit<S, T>(sent: &Sent<S>, read: impl FnOnce(&S) -> Result<Option<T>, Error>) -> Result<Edit<T>, Error> {
     match sent {
-        Sent::Absent => Ok(None),
-        Sent::Null => Ok(Some(None)),
-        Sent::Value(value) => read(value).map(|value| Some(Some(value))),
+        Sent::Absent => Ok(Edit::Keep),
+        Sent::Null => Ok(Edit::Clear),
+        Sent::Value(value) => read(value).map(Edit::to),
     }
 }
 

@@ -6,7 +6,10 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{comments, issue_batch, issue_create, issue_list, issue_update, mount_scoped, tasks};
+use super::{
+    comments, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_update,
+    mount_scoped, quick_create, tasks,
+};
 use crate::app::App;
 use crate::dispatch::issue_delete;
 use crate::http::error::{Error, ErrorBody};
@@ -19,6 +22,11 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(issue_list::list, issue_create::create))
         .routes(routes!(find, issue_update::update, delete))
+        .routes(routes!(quick_create::create))
+        .routes(routes!(issue_preview::preview))
+        .routes(routes!(issue_children::of_many))
+        .routes(routes!(issue_children::of_one))
+        .routes(routes!(issue_children::progress))
         .routes(routes!(issue_batch::update))
         .routes(routes!(issue_batch::delete))
         .merge(tasks::on_issues())
