@@ -3,7 +3,9 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::observe::Told;
 use crate::auth::AuthError;
@@ -17,6 +19,12 @@ pub struct Error {
     /// Members beside `error`, on the few routes that have some.
     pub extra: Map<String, Value>,
     cause: Option<anyhow::Error>,
+}
+
+/// What a client reads of a failure; some routes add members to it.
+#[derive(Serialize, ToSchema)]
+pub struct ErrorBody {
+    pub error: String,
 }
 
 impl Error {
