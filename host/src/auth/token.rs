@@ -25,6 +25,11 @@ pub fn mint(prefix: &str) -> Result<String, NoRandomness> {
     Ok(format!("{prefix}{}", hex::encode(bytes)))
 }
 
+/// The first twelve characters, which a list may show.
+pub fn prefix(token: &str) -> &str {
+    token.get(..12).unwrap_or(token)
+}
+
 /// What is stored and looked up in place of the token: 64 hex digits.
 pub fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))

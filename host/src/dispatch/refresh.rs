@@ -32,7 +32,7 @@ pub fn tell(app: &App, agent: &Agent) {
 }
 
 /// The agent without what a subscriber must not see.
-fn reduced(agent: &Agent) -> Value {
+pub(super) fn reduced(agent: &Agent) -> Value {
     json!({
         "id": agent.id,
         "workspace_id": agent.workspace_id,

@@ -172,6 +172,53 @@ pub async fn may_use(app: &App, caller: &Caller, workspace: WorkspaceId) -> Resu
     }
 }
 
+/// The runtime in the path of a route for people, and what the caller is in the workspace
+/// that the runtime belongs to. That need not be the workspace the request names, but for
+/// an agent at work.
+#[derive(Clone, Debug)]
+pub struct RuntimeInPath {
+    pub runtime: Runtime,
+    pub user_id: UserId,
+    pub role: Role,
+    pub actor: Actor,
+}
+
+impl RuntimeInPath {
+    /// 403 unless the user owns the runtime, or is an owner or admin of its workspace.
+    pub fn require_control(&self, refusal: &str) -> Result<(), Error> {
+        if self.role.is_admin() || self.runtime.owner_id == Some(self.user_id) {
+            Ok(())
+        } else {
+            Err(Error::forbidden(refusal))
+        }
+    }
+}
+
+impl FromRequestParts<App> for RuntimeInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let scope = Scope::from_request_parts(parts, app).await?;
+        let id = RuntimeId::parse(&path_segment(parts, "runtimeId").await)
+            .ok_or_else(|| Error::bad_request("invalid runtime_id"))?;
+        let failed = |error: StoreError| Error::internal("failed to load runtime", error);
+        let runtime =
+            runtimes::find(&mut app.db.reader().await.map_err(failed)?, id).await.map_err(failed)?;
+        let absent = || Error::not_found("runtime not found");
+        let runtime = runtime.ok_or_else(absent)?;
+        let user_id = scope.user_id;
+        if runtime.workspace_id == scope.workspace_id {
+            return Ok(Self { runtime, user_id, role: scope.role, actor: scope.actor });
+        }
+        if matches!(caller.0, Identity::Task { .. }) {
+            return Err(absent());
+        }
+        let role = app.auth.role(user_id, runtime.workspace_id).await.map_err(failed)?.ok_or_else(absent)?;
+        Ok(Self { runtime, user_id, role, actor: Actor::Member(user_id) })
+    }
+}
+
 /// The text of a path parameter; empty when the route has none of that name.
 pub async fn path_segment(parts: &mut Parts, name: &str) -> String {
     let params = parts.extract::<RawPathParams>().await;

@@ -36,9 +36,7 @@ pub async fn daemon_plane(
 
 /// The rest of `/api`: a person's token, or that of an agent at work.
 pub async fn user_plane(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Error> {
-    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.and_then(|text| text.strip_prefix("Bearer ")).filter(|token| !token.is_empty());
-    let token = token.ok_or_else(|| Error::unauthorized("missing authorization"))?;
+    let token = bearer(request.headers()).ok_or_else(|| Error::unauthorized("missing authorization"))?;
     let identity = app.auth.user_plane(token).await?;
     note(&mut request, identity);
     Ok(next.run(request).await)
@@ -103,6 +101,12 @@ pub async fn no_head(request: Request, next: Next) -> Response {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     next.run(request).await
+}
+
+/// The token of the `Authorization` header, if it has one.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    header.and_then(|text| text.strip_prefix("Bearer ")).filter(|token| !token.is_empty())
 }
 
 /// What an unmatched path gets.

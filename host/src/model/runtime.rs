@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ids::{RuntimeId, UserId, WorkspaceId};
@@ -28,7 +29,8 @@ pub struct Runtime {
 }
 
 /// The runtime as both planes show it.
-#[derive(Clone, Serialize, Debug)]
+#[derive(Clone, Serialize, Debug, ToSchema)]
+#[schema(title = "Runtime")]
 pub struct RuntimeBody {
     pub id: RuntimeId,
     pub workspace_id: WorkspaceId,
@@ -44,10 +46,13 @@ pub struct RuntimeBody {
     pub visibility: String,
     pub profile_id: Option<Uuid>,
     #[serde(serialize_with = "super::time::as_seconds_or_null::serialize")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_seen_at: Option<Time>,
     #[serde(serialize_with = "super::time::as_seconds::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Time,
     #[serde(serialize_with = "super::time::as_seconds::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     pub updated_at: Time,
 }
 

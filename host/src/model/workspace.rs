@@ -61,6 +61,14 @@ impl Role {
         }
     }
 
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Member => "member",
+        }
+    }
+
     /// Owner or admin.
     pub fn is_admin(self) -> bool {
         matches!(self, Self::Owner | Self::Admin)

@@ -43,6 +43,7 @@ macro_rules! agent_columns {
          mcp_config, model, thinking_level, composio_toolkit_allowlist, archived_at, archived_by, created_at, updated_at"
     };
 }
+pub(super) use agent_columns;
 
 pub async fn find(conn: &mut Conn, id: AgentId) -> Result<Option<Agent>, StoreError> {
     const SQL: &str = concat!("SELECT ", agent_columns!(), " FROM agent WHERE id = $1");

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::batch::Ids;
 use super::queue_versions::Entered;
 use super::{Conn, StoreError};
-use crate::model::ids::{RuntimeId, WorkspaceId};
+use crate::model::ids::{RuntimeId, UserId, WorkspaceId};
 use crate::model::runtime::{NewRuntime, Runtime};
 use crate::model::time::Time;
 
@@ -37,6 +37,54 @@ macro_rules! runtime_columns {
 pub async fn find(conn: &mut Conn, id: RuntimeId) -> Result<Option<Runtime>, StoreError> {
     const SQL: &str = concat!("SELECT ", runtime_columns!(), " FROM agent_runtime WHERE id = $1");
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+/// A workspace's runtimes, oldest first; those of one owner if `owner` is given.
+pub async fn list(
+    conn: &mut Conn,
+    workspace: WorkspaceId,
+    owner: Option<UserId>,
+) -> Result<Vec<Runtime>, StoreError> {
+    const ALL: &str = concat!(
+        "SELECT ",
+        runtime_columns!(),
+        " FROM agent_runtime WHERE workspace_id = $1 ORDER BY created_at, id"
+    );
+    const OWNED: &str = concat!(
+        "SELECT ",
+        runtime_columns!(),
+        " FROM agent_runtime WHERE workspace_id = $1 AND owner_id = $2 ORDER BY created_at, id"
+    );
+    Ok(match owner {
+        None => on_conn!(conn, |c| sqlx::query_as(ALL).bind(workspace).fetch_all(c).await)?,
+        Some(owner) => {
+            on_conn!(conn, |c| sqlx::query_as(OWNED).bind(workspace).bind(owner).fetch_all(c).await)?
+        }
+    })
+}
+
+/// Says who may bind agents to the runtime. `None` when it says that already, or is gone.
+pub async fn set_visibility(
+    conn: &mut Conn,
+    id: RuntimeId,
+    visibility: &str,
+    now: Time,
+) -> Result<Option<Runtime>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE agent_runtime SET visibility = $2, updated_at = $3 WHERE id = $1 AND visibility <> $2 RETURNING ",
+        runtime_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(visibility).bind(now).fetch_optional(c).await)?)
+}
+
+/// The runtime, which nobody binds an agent to or deletes until this transaction ends.
+pub async fn lock(conn: &mut Conn, id: RuntimeId) -> Result<Option<Runtime>, StoreError> {
+    // SQLite has one writer, which is the caller.
+    let sql = by_engine!(conn,
+        sqlite: concat!("SELECT ", runtime_columns!(), " FROM agent_runtime WHERE id = $1"),
+        postgres: concat!("SELECT ", runtime_columns!(), " FROM agent_runtime WHERE id = $1 FOR UPDATE"),
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(id).fetch_optional(c).await)?)
 }
 
 /// Adds the runtime, or brings the row of the same daemon and provider (or profile) up to

@@ -78,6 +78,59 @@ pub async fn insert_personal(
     Ok(id)
 }
 
+/// A personal token as its owner sees it in a list.
+#[derive(Clone, Debug)]
+pub struct ListedToken {
+    pub id: uuid::Uuid,
+    pub name: String,
+    pub token_prefix: String,
+    pub expires_at: Option<Time>,
+    pub last_used_at: Option<Time>,
+    pub created_at: Time,
+}
+
+from_row!(ListedToken { id, name, token_prefix, expires_at, last_used_at, created_at });
+
+/// A user's tokens that are not revoked, expired ones among them, newest first.
+pub async fn list_personal(conn: &mut Conn, user: UserId) -> Result<Vec<ListedToken>, StoreError> {
+    const SQL: &str =
+        "SELECT id, name, token_prefix, expires_at, last_used_at, created_at FROM personal_access_token
+        WHERE user_id = $1 AND NOT revoked ORDER BY created_at DESC, id DESC";
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(user).fetch_all(c).await)?)
+}
+
+/// Gives a token a longer life, unless it is over or has more left than `within`. Says
+/// whether it happened.
+pub async fn renew_personal(
+    conn: &mut Conn,
+    hash: &str,
+    now: Time,
+    within: Time,
+    until: Time,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "UPDATE personal_access_token SET expires_at = $4
+        WHERE token_hash = $1 AND NOT revoked AND expires_at > $2 AND expires_at <= $3 RETURNING id";
+    let row: Option<uuid::Uuid> = on_conn!(conn, |c| sqlx::query_scalar(SQL)
+        .bind(hash)
+        .bind(now)
+        .bind(within)
+        .bind(until)
+        .fetch_optional(c)
+        .await)?;
+    Ok(row.is_some())
+}
+
+/// Revokes a token of the user's and gives its hash; `None` when they have none of that id.
+pub async fn revoke_personal(
+    conn: &mut Conn,
+    user: UserId,
+    id: uuid::Uuid,
+) -> Result<Option<String>, StoreError> {
+    const SQL: &str = "UPDATE personal_access_token SET revoked = TRUE
+        WHERE id = $1 AND user_id = $2 RETURNING token_hash";
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(id).bind(user).fetch_optional(c).await)?)
+}
+
 pub async fn find_daemon(conn: &mut Conn, hash: &str, now: Time) -> Result<Option<DaemonToken>, StoreError> {
     const SQL: &str = "SELECT workspace_id, daemon_id, expires_at FROM daemon_token WHERE token_hash = $1 AND expires_at > $2";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(hash).bind(now).fetch_optional(c).await)?)

@@ -20,10 +20,52 @@ from_row!(User {
     updated_at,
 });
 
+macro_rules! user_columns {
+    () => {
+        "id, name, email, avatar_url, profile_description, timezone, language, onboarded_at, \
+         onboarding_questionnaire, starter_content_state, created_at, updated_at"
+    };
+}
+
 pub async fn find(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
-    const SQL: &str = r#"SELECT id, name, email, avatar_url, profile_description, timezone, language, onboarded_at,
-        onboarding_questionnaire, starter_content_state, created_at, updated_at FROM "user" WHERE id = $1"#;
+    const SQL: &str = concat!("SELECT ", user_columns!(), r#" FROM "user" WHERE id = $1"#);
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+/// What a person changes about themselves; `None` leaves a column as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    pub name: Option<String>,
+    pub avatar_url: Option<String>,
+    pub language: Option<String>,
+    pub profile_description: Option<String>,
+    /// Empty clears it.
+    pub timezone: Option<String>,
+}
+
+pub async fn update(
+    conn: &mut Conn,
+    id: UserId,
+    change: &UserChange,
+    now: Time,
+) -> Result<Option<User>, StoreError> {
+    const SQL: &str = concat!(
+        r#"UPDATE "user" SET name = COALESCE($2, name), avatar_url = COALESCE($3, avatar_url),
+            language = COALESCE($4, language), profile_description = COALESCE($5, profile_description),
+            timezone = NULLIF(COALESCE($6, timezone), ''), updated_at = $7
+        WHERE id = $1 RETURNING "#,
+        user_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(id)
+        .bind(&change.name)
+        .bind(&change.avatar_url)
+        .bind(&change.language)
+        .bind(&change.profile_description)
+        .bind(&change.timezone)
+        .bind(now)
+        .fetch_optional(c)
+        .await)?)
 }
 
 pub async fn count(conn: &mut Conn) -> Result<i64, StoreError> {

@@ -2,7 +2,9 @@
 
 use super::{Conn, StoreError};
 use crate::model::ids::{UserId, WorkspaceId};
+use crate::model::time::Time;
 use crate::model::workspace::Workspace;
+use serde_json::Value;
 
 from_row!(Workspace {
     id,
@@ -18,11 +20,55 @@ from_row!(Workspace {
     updated_at,
 });
 
+macro_rules! workspace_columns {
+    () => {
+        "id, name, slug, description, context, avatar_url, settings, repos, issue_prefix, created_at, updated_at"
+    };
+}
+
 pub async fn find(conn: &mut Conn, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
-    const SQL: &str =
-        "SELECT id, name, slug, description, context, avatar_url, settings, repos, issue_prefix,
-        created_at, updated_at FROM workspace WHERE id = $1";
+    const SQL: &str = concat!("SELECT ", workspace_columns!(), " FROM workspace WHERE id = $1");
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
+}
+
+/// What an admin changes about a workspace; `None` leaves a column as it is.
+#[derive(Clone, Debug, Default)]
+pub struct WorkspaceChange {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub context: Option<String>,
+    pub avatar_url: Option<String>,
+    pub settings: Option<Value>,
+    pub repos: Option<Value>,
+    pub issue_prefix: Option<String>,
+}
+
+pub async fn update(
+    conn: &mut Conn,
+    id: WorkspaceId,
+    change: &WorkspaceChange,
+    now: Time,
+) -> Result<Option<Workspace>, StoreError> {
+    const SQL: &str = concat!(
+        "UPDATE workspace SET name = COALESCE($2, name), description = COALESCE($3, description),
+            context = COALESCE($4, context), avatar_url = COALESCE($5, avatar_url),
+            settings = COALESCE($6, settings), repos = COALESCE($7, repos),
+            issue_prefix = COALESCE($8, issue_prefix), updated_at = $9
+        WHERE id = $1 RETURNING ",
+        workspace_columns!()
+    );
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+        .bind(id)
+        .bind(&change.name)
+        .bind(&change.description)
+        .bind(&change.context)
+        .bind(&change.avatar_url)
+        .bind(&change.settings)
+        .bind(&change.repos)
+        .bind(&change.issue_prefix)
+        .bind(now)
+        .fetch_optional(c)
+        .await)?)
 }
 
 pub async fn find_id_by_slug(conn: &mut Conn, slug: &str) -> Result<Option<WorkspaceId>, StoreError> {

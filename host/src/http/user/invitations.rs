@@ -2,7 +2,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
-    let _ = app;
+/// What goes under `/api/workspaces`.
+pub fn on_workspaces() -> OpenApiRouter<App> {
     OpenApiRouter::new()
 }

@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::mount_scoped;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::dispatch::requests::{self, AskError};
@@ -30,11 +29,7 @@ const KEY_BYTES: usize = 512;
 const NAME_CHARS: usize = 255;
 const DESCRIPTION_BYTES: usize = 64 << 10;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
-    mount_scoped(app, "/api/runtimes", on_runtimes())
-}
-
-/// What goes under `/api/runtimes`.
+/// What goes under `/api/runtimes`, whose prefix is mounted in `runtimes`.
 pub fn on_runtimes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(update))
