@@ -8,12 +8,12 @@ use super::{ended, lifecycle, refresh, wakeup};
 use crate::app::App;
 use crate::auth::token::{self, NoRandomness};
 use crate::model::agent::Agent;
-use crate::model::ids::{UserId, WorkspaceId};
+use crate::model::ids::{RuntimeId, UserId, WorkspaceId};
 use crate::model::runtime::Runtime;
 use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::tokens::TaskToken;
-use crate::store::{Conn, StoreError, agents, queue, tasks, tokens};
+use crate::store::{Conn, StoreError, agents, queue, runtimes, tasks, tokens};
 use crate::telemetry::metrics;
 use crate::telemetry::slow::{self, ClaimForRuntime, Watch};
 
@@ -41,6 +41,8 @@ pub struct Claimed {
 
 #[derive(Debug, Error)]
 pub enum ClaimError {
+    #[error("runtime not found")]
+    Gone,
     /// The task's source is gone or belongs to another workspace; the task was cancelled.
     #[error("task workspace isolation check failed")]
     Isolation,
@@ -78,8 +80,8 @@ struct Transaction {
 /// Promotes what is due, hands out again what was lost, else takes the next task of this
 /// runtime; and mints its token, all in one transaction. A runtime that is known to have
 /// nothing to hand out is answered from memory.
-pub async fn claim(app: &App, runtime: &Runtime) -> Result<Option<Claimed>, ClaimError> {
-    let mut log = ClaimForRuntime::start(runtime.id.to_string());
+pub async fn claim(app: &App, runtime: RuntimeId) -> Result<Option<Claimed>, ClaimError> {
+    let mut log = ClaimForRuntime::start(runtime.to_string());
     let claimed = claim_timed(app, runtime, &mut log).await;
     if claimed.is_err() && log.outcome == "no_task" {
         log.outcome = "error_claim";
@@ -90,27 +92,29 @@ pub async fn claim(app: &App, runtime: &Runtime) -> Result<Option<Claimed>, Clai
 
 async fn claim_timed(
     app: &App,
-    runtime: &Runtime,
+    id: RuntimeId,
     log: &mut ClaimForRuntime,
 ) -> Result<Option<Claimed>, ClaimError> {
-    let Known::Nothing(version) = app.at_rest.ask(runtime.id) else {
+    let Known::Nothing(version) = app.at_rest.ask(id) else {
         log.outcome = "empty_cache_hit";
         return Ok(None);
     };
     let now = app.clock.now();
-    let prospect =
-        queue::find_prospect(&mut app.db.reader().await?, runtime.id, now - REDELIVER_AFTER, now).await;
+    let mut conn = app.db.reader().await?;
+    let prospect = queue::find_prospect(&mut conn, id, now - REDELIVER_AFTER, now).await;
     log.list_pending_ms = log.lap();
     let prospect = prospect.inspect_err(|_| log.outcome = "error_list")?;
     if prospect.at_rest {
-        app.at_rest.prove(runtime.id, version);
+        app.at_rest.prove(id, version);
     }
     if !prospect.claimable {
         log.outcome = "empty_db";
         return Ok(None);
     }
     log.list_pending_count = 1;
-    let (app, runtime) = (app.clone(), runtime.clone());
+    let runtime = runtimes::find(&mut conn, id).await?.ok_or(ClaimError::Gone)?;
+    drop(conn);
+    let app = app.clone();
     let claimed = lifecycle::to_the_end(async move { claim_one(&app, &runtime).await }).await;
     log.claim_loop_ms = log.lap();
     let (claimed, outcome) = claimed?;

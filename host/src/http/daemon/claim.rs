@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::heartbeat;
 use crate::app::App;
 use crate::claim::bundle::Bundle;
 use crate::claim::{self, AnswerError, SkillDelivery};
 use crate::dispatch::claim::{self as dispatch, ClaimError};
 use crate::http::body::Body;
 use crate::http::error::Error;
-use crate::http::extract::{RuntimeAccess, TaskAccess};
+use crate::http::extract::{Caller, RuntimeAccess, TaskAccess, path_segment};
 use crate::model::ids::SkillId;
 use crate::model::status::TaskStatus;
 use crate::store::skills;
@@ -34,20 +35,22 @@ pub async fn claim(app: App, request: Request) -> Result<Response, Error> {
 
 async fn claim_timed(app: &App, request: Request, log: &mut ClaimEndpoint) -> Result<Response, Error> {
     let (mut parts, _) = request.into_parts();
-    let access = RuntimeAccess::from_request_parts(&mut parts, app).await;
+    let id = path_segment(&mut parts, "runtimeId").await;
+    let caller = Caller::from_request_parts(&mut parts, app).await?;
+    let known = heartbeat::known(app, &caller, &id).await;
     log.auth_ms = log.lap();
-    let RuntimeAccess(runtime) = access?;
-    log.runtime_id = runtime.id.to_string();
+    let runtime = known?.id;
+    log.runtime_id = runtime.to_string();
     // One set of plugins for the whole claim, whatever is applied meanwhile.
     let generation = app.plugins.snapshot();
-    let claimed = dispatch::claim(app, &runtime).await;
+    let claimed = dispatch::claim(app, runtime).await;
     log.claim_ms = log.lap();
     log.outcome = match &claimed {
         Ok(Some(_)) => "claimed",
         Ok(None) => "no_task",
         Err(ClaimError::Isolation) => "error_workspace",
         Err(ClaimError::NoOwner | ClaimError::Mint(_)) => "error_token",
-        Err(ClaimError::Store(_)) => "error_claim",
+        Err(ClaimError::Gone | ClaimError::Store(_)) => "error_claim",
     };
     let task = match claimed? {
         None => None,
@@ -141,6 +144,7 @@ fn delivery(headers: &HeaderMap) -> SkillDelivery {
 impl From<ClaimError> for Error {
     fn from(error: ClaimError) -> Self {
         match error {
+            ClaimError::Gone => Self::not_found(error.to_string()),
             ClaimError::Store(cause) => Self::internal("failed to claim task", cause),
             // Logged where the task was cancelled.
             ClaimError::Isolation | ClaimError::NoOwner => {

@@ -47,7 +47,7 @@ impl From<HeartbeatError> for Error {
 }
 
 /// As [`crate::http::extract::runtime`], from what is remembered of rows where it can be.
-async fn known(app: &App, caller: &Caller, id: &str) -> Result<Known, Error> {
+pub(super) async fn known(app: &App, caller: &Caller, id: &str) -> Result<Known, Error> {
     if id.is_empty() {
         return Err(Error::bad_request("runtime_id is required"));
     }
