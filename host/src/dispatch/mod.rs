@@ -4,6 +4,7 @@ pub mod assign;
 pub mod at_rest;
 pub mod autopilot;
 pub mod cancel;
+pub mod chat;
 pub mod child_done;
 pub mod claim;
 pub mod comment;

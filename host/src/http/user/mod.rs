@@ -5,6 +5,9 @@ mod agent_env;
 mod agent_skills;
 mod agent_update;
 mod agents;
+mod chat;
+mod chat_history;
+mod chat_messages;
 mod comments;
 mod invitations;
 mod issue_batch;
@@ -56,6 +59,8 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(issues::routes(app))
         .merge(tasks::routes(app))
         .merge(comments::routes(app))
+        .merge(chat::routes(app))
+        .merge(chat_history::routes(app))
 }
 
 /// A prefix under which everything asks for a token before it is matched.
