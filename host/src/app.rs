@@ -46,6 +46,10 @@ pub struct Flags {
     pub runtime_brief_slim: Flag,
     /// Whether nobody may create a workspace.
     pub disable_workspace_creation: bool,
+    /// Where the world reaches this gateway, without a slash at its end.
+    pub public_url: Option<String>,
+    /// Proxies that are believed when they say for whom they speak.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 impl App {

@@ -1,12 +1,13 @@
 //! Every setting with its default and its check. The sole reader of the environment and of
 //! `switchyard.toml`. A flag beats a variable, a variable beats the file.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::app::Flags;
@@ -128,12 +129,37 @@ pub fn flags() -> Flags {
         composio_mcp_apps: composio.of(None) != "off",
         runtime_brief_slim: Flag::parse("runtime_brief_slim", &var("FF_RUNTIME_BRIEF_SLIM")),
         disable_workspace_creation: var("DISABLE_WORKSPACE_CREATION") == "true",
+        public_url: Some(var("MULTICA_PUBLIC_URL").trim().trim_end_matches('/').to_owned())
+            .filter(|url| !url.is_empty()),
+        trusted_proxies: networks(&var("MULTICA_TRUSTED_PROXIES")),
     }
+}
+
+/// A comma list of networks and addresses; what is neither is passed over with a word.
+fn networks(list: &str) -> Vec<IpNet> {
+    let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let read = |part: &str| {
+        let network = part.parse().ok().or_else(|| part.parse::<IpAddr>().ok().map(IpNet::from));
+        if network.is_none() {
+            tracing::warn!("MULTICA_TRUSTED_PROXIES: `{part}` is no network and trusts nobody");
+        }
+        network
+    };
+    parts.filter_map(read).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_and_single_addresses_are_trusted() {
+        let ten: IpAddr = "10.9.8.7".parse().unwrap();
+        for (list, held) in [("10.0.0.0/8", true), ("x, 10.9.8.7 ,", true), ("fd00::/8", false), ("", false)]
+        {
+            assert_eq!(networks(list).iter().any(|network| network.contains(&ten)), held, "{list}");
+        }
+    }
 
     #[test]
     fn every_key_is_named() {

@@ -16,6 +16,7 @@ use crate::auth::Auth;
 use crate::config::{self, Config};
 use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::sweep::{self, Sweeper};
+use crate::dispatch::{autopilot_monitor, autopilot_schedule};
 use crate::enrich::log::TraceLog;
 use crate::http::{paths, router};
 use crate::live::events::Events;
@@ -61,6 +62,8 @@ impl Gateway {
         if let Some(every) = config.sweep_every() {
             tokio::spawn(sweep::keep(app.clone(), every, stopping.clone()));
         }
+        tokio::spawn(autopilot_schedule::keep(app.clone(), stopping.clone()));
+        tokio::spawn(autopilot_monitor::keep(app.clone(), stopping.clone()));
         app.pending.refresh().await.context("cannot read the requests that wait for daemons")?;
         tokio::spawn(app.pending.clone().keep(stopping.clone()));
         let servers = vec![
@@ -121,7 +124,7 @@ fn serve(
     stopping: CancellationToken,
 ) -> JoinHandle<std::io::Result<()>> {
     let service = tower::util::MapRequestLayer::new(paths::normalise).layer(router);
-    let service = ServiceExt::<Request>::into_make_service(service);
+    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
     tokio::spawn(async move {
         axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned()).await
     })

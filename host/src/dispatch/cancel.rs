@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::autopilot_follow::{self, Ended};
 use super::lifecycle::to_the_end;
 use super::{ended, lifecycle, refresh};
 use crate::app::App;
@@ -26,6 +27,8 @@ const STOPPED: &str = "Stopped.";
 #[derive(Debug, Default)]
 pub struct Cancelled {
     tasks: Vec<(Task, Option<WorkspaceId>)>,
+    /// Runs of autopilots that ended with them.
+    runs: Vec<(WorkspaceId, Vec<Ended>)>,
     /// Runtimes with queued work of an agent that has capacity again.
     wake: BTreeSet<RuntimeId>,
 }
@@ -54,11 +57,17 @@ impl Cancelled {
                 ended::tell(app, *workspace_id, task, "task:cancelled");
             }
         }
+        for (workspace_id, runs) in &self.runs {
+            autopilot_follow::tell(app, *workspace_id, runs);
+        }
     }
 
     async fn push(&mut self, conn: &mut Conn, task: Task) -> Result<(), StoreError> {
         tokens::delete_of_task(conn, task.id).await?;
         let workspace_id = tasks::find_workspace(conn, &task).await?;
+        let ended_at = task.completed_at.unwrap_or(task.created_at);
+        let runs = autopilot_follow::task(conn, &task, ended_at).await?;
+        self.runs.extend(workspace_id.map(|workspace| (workspace, runs)));
         self.wake
             .extend(task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?);
         self.tasks.push((task, workspace_id));

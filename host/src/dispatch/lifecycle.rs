@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::autopilot_follow::{self, Ended};
 use super::claim::PREPARE_LEASE;
 use super::{completion, ended, quick_create, refresh, retry, wakeup};
 use crate::app::App;
@@ -181,6 +182,8 @@ struct Effects {
     retry: Option<Task>,
     /// The agent as its status is now.
     agent: Option<Agent>,
+    /// Runs of autopilots that ended with the task.
+    runs: Vec<Ended>,
     /// Runtimes with work of the agent that may have become claimable.
     wake: Vec<RuntimeId>,
 }
@@ -191,6 +194,7 @@ fn announce(app: &App, workspace_id: WorkspaceId, task: &Task, effects: &Effects
         refresh::tell(app, agent);
     }
     ended::tell(app, workspace_id, task, kind);
+    autopilot_follow::tell(app, workspace_id, &effects.runs);
 }
 
 async fn completed(
@@ -221,8 +225,9 @@ async fn completed(
     }
     tokens::delete_of_task(conn, task.id).await?;
     let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
+    let runs = autopilot_follow::task(conn, &task, now).await?;
     let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
-    Ok(Some(End { task, effects: Some(Effects { owes_comment, reply, retry: None, agent, wake }) }))
+    Ok(Some(End { task, effects: Some(Effects { owes_comment, reply, retry: None, agent, runs, wake }) }))
 }
 
 async fn failed(
@@ -249,8 +254,9 @@ async fn failed(
     }
     tokens::delete_of_task(conn, task.id).await?;
     let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
+    let runs = autopilot_follow::task(conn, &task, now).await?;
     let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
-    Ok(Some(End { task, effects: Some(Effects { owes_comment: false, reply, retry, agent, wake }) }))
+    Ok(Some(End { task, effects: Some(Effects { owes_comment: false, reply, retry, agent, runs, wake }) }))
 }
 
 /// Somebody else ended the task first, or it is not that far. Its tokens go only if it is

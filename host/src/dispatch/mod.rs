@@ -3,6 +3,10 @@
 pub mod assign;
 pub mod at_rest;
 pub mod autopilot;
+pub mod autopilot_follow;
+pub mod autopilot_monitor;
+pub mod autopilot_run;
+pub mod autopilot_schedule;
 pub mod cancel;
 pub mod chat;
 pub mod child_done;
@@ -33,5 +37,6 @@ pub mod stuck;
 pub mod sweep;
 pub mod triggers;
 pub mod wakeup;
+pub mod webhook;
 pub mod why;
 pub mod workspace_removal;

@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::autopilot_follow::{self, Ended};
 use super::{completion, ended, lifecycle, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::failure;
@@ -93,6 +94,8 @@ struct Row {
     retry: Option<Task>,
     /// The issue that went back to `todo`, as it is now.
     put_back: Option<Issue>,
+    /// Runs of autopilots that ended with the task.
+    runs: Vec<Ended>,
     /// Runtimes with queued work of an agent that has capacity again.
     wake: Vec<RuntimeId>,
 }
@@ -129,7 +132,8 @@ async fn settle(conn: &mut Conn, failed: Task, now: Time) -> Result<Row, StoreEr
         sessions::insert_reply(conn, &reply).await?;
     }
     let wake = task_transitions::list_waiting_runtimes(conn, failed.agent_id, failed.runtime_id).await?;
-    Ok(Row { failed, workspace_id, retry, put_back, wake })
+    let runs = autopilot_follow::task(conn, &failed, now).await?;
+    Ok(Row { failed, workspace_id, retry, put_back, runs, wake })
 }
 
 async fn put_back_issue(conn: &mut Conn, id: IssueId, now: Time) -> Result<Option<Issue>, StoreError> {
@@ -161,6 +165,7 @@ impl Row {
             app.events.system(workspace_id, "issue:updated", || put_back_event(issue));
         }
         ended::tell_with(app, workspace_id, &self.failed, "task:failed", || failed_event(&self.failed));
+        autopilot_follow::tell(app, workspace_id, &self.runs);
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod agent_path;
 pub mod body;
+pub mod client_ip;
 pub mod daemon;
 pub mod error;
 pub mod extract;
@@ -13,6 +14,7 @@ pub mod observe;
 pub mod paths;
 pub mod project_path;
 pub mod query;
+pub mod rate_limit;
 pub mod router;
 pub mod skill_path;
 pub mod squad_path;

@@ -68,7 +68,12 @@ ids! {
     SquadId,
     SkillId,
     ChatSessionId,
+    AutopilotId,
     AutopilotRunId,
+    /// What sets an autopilot off.
+    TriggerId,
+    /// One call of a webhook.
+    DeliveryId,
 }
 
 #[cfg(test)]

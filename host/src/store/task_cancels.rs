@@ -3,7 +3,7 @@
 use super::batch::Ids;
 use super::tasks::task_columns;
 use super::{Conn, StoreError};
-use crate::model::ids::{AgentId, ChatSessionId, CommentId, IssueId};
+use crate::model::ids::{AgentId, AutopilotId, ChatSessionId, CommentId, IssueId};
 use crate::model::task::Task;
 use crate::model::time::Time;
 
@@ -15,6 +15,8 @@ pub enum CancelScope {
     Agent(AgentId),
     TriggerComment(CommentId),
     ChatSession(ChatSessionId),
+    /// Started by one of its runs.
+    Autopilot(AutopilotId),
     /// Living on one of the runtimes or belonging to one of the agents.
     RuntimesOrAgents {
         runtimes: Ids,
@@ -71,6 +73,9 @@ pub async fn cancel_all(conn: &mut Conn, scope: CancelScope, now: Time) -> Resul
         CancelScope::Agent(_) => cancel_where!("agent_id = $2"),
         CancelScope::TriggerComment(_) => cancel_where!("trigger_comment_id = $2"),
         CancelScope::ChatSession(_) => cancel_where!("chat_session_id = $2"),
+        CancelScope::Autopilot(_) => {
+            cancel_where!("autopilot_run_id IN (SELECT id FROM autopilot_run WHERE autopilot_id = $2)")
+        }
         CancelScope::RuntimesOrAgents { .. } => cancel_where!(
             "(runtime_id IN (SELECT unhex(value) FROM json_each($2))
                 OR agent_id IN (SELECT unhex(value) FROM json_each($3)))",
@@ -86,6 +91,7 @@ pub async fn cancel_all(conn: &mut Conn, scope: CancelScope, now: Time) -> Resul
             CancelScope::Agent(id) => query.bind(id).fetch_all(c).await,
             CancelScope::TriggerComment(id) => query.bind(id).fetch_all(c).await,
             CancelScope::ChatSession(id) => query.bind(id).fetch_all(c).await,
+            CancelScope::Autopilot(id) => query.bind(id).fetch_all(c).await,
             CancelScope::RuntimesOrAgents { runtimes, agents } => {
                 query.bind(runtimes).bind(agents).fetch_all(c).await
             }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::model::agent::Toolkits;
 use crate::model::ids::{
-    AgentId, AutopilotRunId, ChatSessionId, CommentId, IssueId, ProjectId, ResourceId, RuntimeId, SkillId,
-    SquadId, TaskId, UserId, WorkspaceId,
+    AgentId, AutopilotId, AutopilotRunId, ChatSessionId, CommentId, DeliveryId, IssueId, ProjectId,
+    ResourceId, RuntimeId, SkillId, SquadId, TaskId, TriggerId, UserId, WorkspaceId,
 };
 use crate::model::status::TaskStatus;
 
@@ -62,7 +62,10 @@ ids!(
     SquadId,
     SkillId,
     ChatSessionId,
+    AutopilotId,
     AutopilotRunId,
+    TriggerId,
+    DeliveryId,
 );
 
 macro_rules! status {

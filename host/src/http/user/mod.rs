@@ -5,6 +5,9 @@ mod agent_env;
 mod agent_skills;
 mod agent_update;
 mod agents;
+mod autopilot_fields;
+mod autopilot_runs;
+mod autopilots;
 mod chat;
 mod chat_history;
 mod chat_messages;
@@ -36,6 +39,8 @@ mod squad_status;
 mod squads;
 mod tasks;
 mod tokens;
+mod triggers;
+mod webhooks;
 mod workspaces;
 
 use axum::middleware::from_fn_with_state;
@@ -59,6 +64,8 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(issues::routes(app))
         .merge(tasks::routes(app))
         .merge(comments::routes(app))
+        .merge(autopilots::routes(app))
+        .merge(webhooks::routes())
         .merge(chat::routes(app))
         .merge(chat_history::routes(app))
 }
