@@ -10,7 +10,8 @@ const SERVERS: &str = r#"{"mcpServers": {"x": {"command": "y"}}}"#;
 
 async fn create(client: &Client, runtime: Uuid, more: Value) -> Value {
     let servers: Value = serde_json::from_str(SERVERS).unwrap();
-    let body = json!({"name": "Gus", "runtime_id": runtime, "visibility": "workspace", "mcp_config": servers});
+    let body =
+        json!({"name": "Gus", "runtime_id": runtime, "visibility": "workspace", "mcp_config": servers});
     client.post("/api/agents", over(body, more)).await.expect(201)
 }
 
@@ -85,11 +86,15 @@ async fn connected_apps_are_the_owners_alone(engine: Engine) {
     let path = format!("/api/agents/{}", id_of(&agent));
     let list = |agent: &Value| {
         let body = agent.as_object().unwrap();
-        (body.get("composio_toolkit_allowlist").cloned(), body.get("composio_toolkit_allowlist_redacted").cloned())
+        (
+            body.get("composio_toolkit_allowlist").cloned(),
+            body.get("composio_toolkit_allowlist_redacted").cloned(),
+        )
     };
     assert_eq!(list(&agent), (Some(json!(["notion", "github"])), None));
     assert_eq!(list(&cat.get(&path).await.expect(200)), (None, Some(json!(true))));
-    let answer = cat.put(&path, json!({"composio_toolkit_allowlist": ["x"], "description": "d"})).await.expect(200);
+    let answer =
+        cat.put(&path, json!({"composio_toolkit_allowlist": ["x"], "description": "d"})).await.expect(200);
     assert_eq!((list(&answer), &answer["description"]), ((None, Some(json!(true))), &json!("d")));
     assert_eq!(list(&ada.get(&path).await.expect(200)), (Some(json!(["notion", "github"])), None));
     let worker = at_work(&gateway, runtime, id_of(&agent)).await;
@@ -114,7 +119,8 @@ async fn connected_apps_are_unknown_while_the_feature_is_off(gateway: &Gateway) 
         let body = body.as_object().unwrap();
         assert!(!body.keys().any(|key| key.starts_with("composio")), "{body:?}");
     }
-    let kept = gateway.row("SELECT composio_toolkit_allowlist FROM agent WHERE id = $1", json!([agent["id"]]));
+    let kept =
+        gateway.row("SELECT composio_toolkit_allowlist FROM agent WHERE id = $1", json!([agent["id"]]));
     assert_eq!(kept.await["composio_toolkit_allowlist"], Value::Null);
 }
 
@@ -164,10 +170,20 @@ async fn four_stars_keep_a_value_and_every_look_is_recorded(gateway: &Gateway) {
         rows.iter().map(|row| (row["action"].clone(), row["details"].clone())).collect();
     let who = json!({"agent_id": agent["id"], "agent_name": "Gus"});
     let updated = |more| (json!("agent_env_updated"), over(who.clone(), more));
-    assert_eq!(found, [
-        updated(json!({"added_keys": ["New"], "removed_keys": ["C"], "changed_keys": ["B"], "preserved_keys": ["A"]})),
-        (json!("agent_env_revealed"), over(who.clone(), json!({"revealed_keys": ["A", "B", "New"], "key_count": 3}))),
-        updated(json!({"added_keys": null, "removed_keys": ["A", "B", "New"], "changed_keys": null, "preserved_keys": null})),
-    ]);
+    assert_eq!(
+        found,
+        [
+            updated(
+                json!({"added_keys": ["New"], "removed_keys": ["C"], "changed_keys": ["B"], "preserved_keys": ["A"]})
+            ),
+            (
+                json!("agent_env_revealed"),
+                over(who.clone(), json!({"revealed_keys": ["A", "B", "New"], "key_count": 3}))
+            ),
+            updated(
+                json!({"added_keys": null, "removed_keys": ["A", "B", "New"], "changed_keys": null, "preserved_keys": null})
+            ),
+        ]
+    );
     assert_eq!((&rows[0]["actor_type"], &rows[0]["actor_id"]), (&json!("member"), &json!(ada.id)));
 }

@@ -39,20 +39,47 @@ async fn each_way_to_say_it_means_what_the_table_says(gateway: &Gateway) {
         (json!({"visibility": "workspace"}), "public_to", "workspace", everybody.clone()),
         (json!({"visibility": "private"}), "private", "private", json!([])),
         (json!({"visibility": ""}), "private", "private", json!([])),
-        (json!({"visibility": "workspace", "permission_mode": null}), "public_to", "workspace", everybody.clone()),
+        (
+            json!({"visibility": "workspace", "permission_mode": null}),
+            "public_to",
+            "workspace",
+            everybody.clone(),
+        ),
         (json!({"visibility": "workspace", "permission_mode": ""}), "private", "private", json!([])),
         (json!({"visibility": "workspace", "permission_mode": "private"}), "private", "private", json!([])),
-        (json!({"permission_mode": "private", "invocation_targets": [member]}), "private", "private", json!([])),
+        (
+            json!({"permission_mode": "private", "invocation_targets": [member]}),
+            "private",
+            "private",
+            json!([]),
+        ),
         (json!({"invocation_targets": [member]}), "private", "private", json!([])),
         (json!({"permission_mode": "public_to"}), "public_to", "workspace", everybody.clone()),
-        (json!({"permission_mode": "public_to", "invocation_targets": []}), "public_to", "workspace", everybody.clone()),
-        (json!({"permission_mode": "public_to", "invocation_targets": [{"target_type": "workspace", "target_id": user}]}),
-            "public_to", "workspace", everybody.clone()),
-        (json!({"permission_mode": "public_to", "invocation_targets": [member, member]}),
-            "public_to", "private", json!([member])),
-        (json!({"permission_mode": "public_to", "invocation_targets": [{"target_type": "workspace"},
+        (
+            json!({"permission_mode": "public_to", "invocation_targets": []}),
+            "public_to",
+            "workspace",
+            everybody.clone(),
+        ),
+        (
+            json!({"permission_mode": "public_to", "invocation_targets": [{"target_type": "workspace", "target_id": user}]}),
+            "public_to",
+            "workspace",
+            everybody.clone(),
+        ),
+        (
+            json!({"permission_mode": "public_to", "invocation_targets": [member, member]}),
+            "public_to",
+            "private",
+            json!([member]),
+        ),
+        (
+            json!({"permission_mode": "public_to", "invocation_targets": [{"target_type": "workspace"},
             {"target_type": "team", "target_id": team}, member]}),
-            "public_to", "workspace", json!([member, {"target_type": "team", "target_id": team}, everybody[0]])),
+            "public_to",
+            "workspace",
+            json!([member, {"target_type": "team", "target_id": team}, everybody[0]]),
+        ),
     ] {
         let agent = create(&ada, runtime, sent.clone()).await;
         println!("{sent}");
@@ -70,7 +97,10 @@ async fn what_is_no_target_is_refused(gateway: &Gateway) {
     let agent = create(&ada, runtime, json!({})).await;
     for (target, message) in [
         (json!({"target_type": "member"}), "member invocation target requires target_id"),
-        (json!({"target_type": "member", "target_id": "x"}), "member invocation target_id is not a valid uuid"),
+        (
+            json!({"target_type": "member", "target_id": "x"}),
+            "member invocation target_id is not a valid uuid",
+        ),
         (json!({"target_type": "team", "target_id": null}), "team invocation target requires target_id"),
         (json!({"target_type": "team", "target_id": "x"}), "team invocation target_id is not a valid uuid"),
         (json!({"target_type": "all"}), "invocation target_type must be 'workspace', 'member', or 'team'"),
@@ -101,8 +131,12 @@ async fn the_owner_replaces_the_sharing(gateway: &Gateway) {
     for (sent, mode, visibility, targets) in [
         // Targets on a private agent are ignored.
         (json!({"invocation_targets": [member(one)]}), "private", "private", json!([])),
-        (json!({"permission_mode": "public_to", "invocation_targets": [member(one)]}),
-            "public_to", "private", json!([member(one)])),
+        (
+            json!({"permission_mode": "public_to", "invocation_targets": [member(one)]}),
+            "public_to",
+            "private",
+            json!([member(one)]),
+        ),
         (json!({"invocation_targets": [member(two)]}), "public_to", "private", json!([member(two)])),
         (json!({"name": "Else"}), "public_to", "private", json!([member(two)])),
         (json!({"visibility": "workspace"}), "public_to", "workspace", json!([everybody])),

@@ -28,18 +28,24 @@ async fn a_minimal_agent_has_the_defaults(gateway: &Gateway) {
     let runtime = ada.register("dm", "claude").await;
     let agent = create(&ada, runtime, "Gus", json!({})).await;
     let created_at = agent["created_at"].as_str().unwrap();
-    assert!(chrono::DateTime::parse_from_rfc3339(created_at).is_ok() && created_at.len() == 20, "{created_at}");
-    assert_eq!(agent, json!({
-        "id": agent["id"], "workspace_id": gateway.workspace, "runtime_id": runtime,
-        "name": "Gus", "description": "", "instructions": "", "avatar_url": null,
-        "runtime_mode": "local", "runtime_config": {}, "custom_args": [],
-        "has_custom_env": false, "custom_env_key_count": 0,
-        "mcp_config": null, "mcp_config_redacted": false,
-        "visibility": "private", "permission_mode": "private", "invocation_targets": [],
-        "status": "idle", "max_concurrent_tasks": 6, "model": "", "thinking_level": "",
-        "owner_id": ada.id, "skills": [],
-        "created_at": created_at, "updated_at": agent["updated_at"], "archived_at": null, "archived_by": null,
-    }));
+    assert!(
+        chrono::DateTime::parse_from_rfc3339(created_at).is_ok() && created_at.len() == 20,
+        "{created_at}"
+    );
+    assert_eq!(
+        agent,
+        json!({
+            "id": agent["id"], "workspace_id": gateway.workspace, "runtime_id": runtime,
+            "name": "Gus", "description": "", "instructions": "", "avatar_url": null,
+            "runtime_mode": "local", "runtime_config": {}, "custom_args": [],
+            "has_custom_env": false, "custom_env_key_count": 0,
+            "mcp_config": null, "mcp_config_redacted": false,
+            "visibility": "private", "permission_mode": "private", "invocation_targets": [],
+            "status": "idle", "max_concurrent_tasks": 6, "model": "", "thinking_level": "",
+            "owner_id": ada.id, "skills": [],
+            "created_at": created_at, "updated_at": agent["updated_at"], "archived_at": null, "archived_by": null,
+        })
+    );
     assert_eq!(ada.get(path(&agent)).await.expect(200), agent);
     assert_eq!(ada.get("/api/agents/").await.expect(200), json!([agent]));
 }
@@ -64,7 +70,8 @@ async fn what_is_given_is_kept_and_the_environment_is_not_shown(gateway: &Gatewa
         "mcp_config": {"mcpServers": {"x": {"command": "y"}}},
         "max_concurrent_tasks": 3, "model": "claude-opus-4-8", "thinking_level": "high",
     });
-    let reply = ada.post("/api/agents", crate::harness::over(given, json!({"name": "Gus", "runtime_id": runtime})));
+    let reply =
+        ada.post("/api/agents", crate::harness::over(given, json!({"name": "Gus", "runtime_id": runtime})));
     let reply = reply.await;
     assert!(!reply.text.contains("very-secret") && !reply.text.contains("hush"), "{reply}");
     let agent = reply.expect(201);
@@ -74,8 +81,10 @@ async fn what_is_given_is_kept_and_the_environment_is_not_shown(gateway: &Gatewa
     assert_eq!(agent["mcp_config"], json!({"mcpServers": {"x": {"command": "y"}}}));
     assert_eq!(agent["instructions"], "<b> & \u{2028}");
     assert_eq!(agent["custom_args"], json!(["--a", "b"]));
-    assert_eq!((&agent["max_concurrent_tasks"], &agent["model"], &agent["thinking_level"]),
-        (&json!(3), &json!("claude-opus-4-8"), &json!("high")));
+    assert_eq!(
+        (&agent["max_concurrent_tasks"], &agent["model"], &agent["thinking_level"]),
+        (&json!(3), &json!("claude-opus-4-8"), &json!("high"))
+    );
 }
 
 /// A creation is refused for the first thing that is wrong with it, in the documented order.
@@ -95,18 +104,28 @@ async fn a_creation_is_refused_for_the_first_thing_that_is_wrong(gateway: &Gatew
         (json!({"name": "x", "description": long}), "description must be 255 characters or fewer"),
         (json!({"name": "x", "runtime_id": ""}), "runtime_id is required"),
         (json!({"name": "x", "runtime_id": "x", "visibility": "no"}), "invalid runtime_id"),
-        (json!({"name": "x", "runtime_id": Uuid::new_v4(), "visibility": "no"}),
-            "visibility must be 'private' or 'workspace'"),
-        (json!({"name": "x", "runtime_id": Uuid::new_v4(), "permission_mode": "no"}),
-            "permission_mode must be 'private' or 'public_to'"),
+        (
+            json!({"name": "x", "runtime_id": Uuid::new_v4(), "visibility": "no"}),
+            "visibility must be 'private' or 'workspace'",
+        ),
+        (
+            json!({"name": "x", "runtime_id": Uuid::new_v4(), "permission_mode": "no"}),
+            "permission_mode must be 'private' or 'public_to'",
+        ),
         (json!({"name": "x", "runtime_id": Uuid::new_v4()}), "invalid runtime_id"),
         (json!({"name": "x", "runtime_id": foreign}), "invalid runtime_id"),
-        (json!({"name": "x", "runtime_id": runtime, "thinking_level": "no\"ne"}),
-            "thinking_level \"no\\\"ne\" is not a recognised value for runtime \"claude\""),
-        (json!({"name": "x", "runtime_id": runtime, "max_concurrent_tasks": -1}),
-            "max_concurrent_tasks must be between 0 and 2147483647, not -1"),
-        (json!({"name": "x", "runtime_id": runtime, "max_concurrent_tasks": 2_147_483_648_i64}),
-            "max_concurrent_tasks must be between 0 and 2147483647, not 2147483648"),
+        (
+            json!({"name": "x", "runtime_id": runtime, "thinking_level": "no\"ne"}),
+            "thinking_level \"no\\\"ne\" is not a recognised value for runtime \"claude\"",
+        ),
+        (
+            json!({"name": "x", "runtime_id": runtime, "max_concurrent_tasks": -1}),
+            "max_concurrent_tasks must be between 0 and 2147483647, not -1",
+        ),
+        (
+            json!({"name": "x", "runtime_id": runtime, "max_concurrent_tasks": 2_147_483_648_i64}),
+            "max_concurrent_tasks must be between 0 and 2147483647, not 2147483648",
+        ),
     ] {
         ada.post("/api/agents", body).await.refused(400, message);
     }
@@ -125,16 +144,14 @@ async fn a_private_runtime_takes_agents_of_its_owner_and_admins_alone(gateway: &
     let bea = gateway.join("Bea", "member").await;
     let runtime = ada.register("dm", "claude").await;
     let body = json!({"name": "Gus", "runtime_id": runtime});
-    bea.post("/api/agents", body.clone()).await.refused(
-        403,
-        "this runtime is private; only its owner or a workspace admin can create agents on it",
-    );
+    bea.post("/api/agents", body.clone())
+        .await
+        .refused(403, "this runtime is private; only its owner or a workspace admin can create agents on it");
     let own = gateway.seed_runtime(gateway.workspace, bea.id, json!({"daemon_id": "beas"})).await;
     let agent = create(&bea, own, "Own", json!({})).await;
-    bea.put(path(&agent), json!({"runtime_id": runtime})).await.refused(
-        403,
-        "this runtime is private; only its owner or a workspace admin can move agents onto it",
-    );
+    bea.put(path(&agent), json!({"runtime_id": runtime}))
+        .await
+        .refused(403, "this runtime is private; only its owner or a workspace admin can move agents onto it");
     gateway.execute("UPDATE agent_runtime SET visibility = 'public' WHERE id = $1", json!([runtime])).await;
     assert_eq!(bea.post("/api/agents", body).await.expect(201)["owner_id"], json!(bea.id));
     bea.put(path(&agent), json!({"runtime_id": runtime})).await.expect(200);
@@ -166,10 +183,16 @@ async fn an_edit_changes_what_it_names(gateway: &Gateway) {
     let ada = gateway.user();
     let runtime = ada.register("dm", "claude").await;
     let servers = json!({"mcpServers": {"x": {"command": "y"}}});
-    let agent = create(&ada, runtime, "Gus", json!({
-        "description": "d", "mcp_config": servers, "custom_args": ["a"], "model": "m",
-        "runtime_config": {"gateway": {"token": "hush"}},
-    })).await;
+    let agent = create(
+        &ada,
+        runtime,
+        "Gus",
+        json!({
+            "description": "d", "mcp_config": servers, "custom_args": ["a"], "model": "m",
+            "runtime_config": {"gateway": {"token": "hush"}},
+        }),
+    )
+    .await;
     let nothing = json!({"name": null, "description": null, "runtime_config": null, "custom_args": null,
         "model": null, "max_concurrent_tasks": null, "status": null, "runtime_id": null, "Unknown": 1});
     let same = ada.put(path(&agent), nothing).await.expect(200);
@@ -178,16 +201,30 @@ async fn an_edit_changes_what_it_names(gateway: &Gateway) {
         agent
     };
     assert_eq!(without_time(same), without_time(agent.clone()));
-    let changed = ada.put(path(&agent), json!({
-        "Name": "Eve", "description": "", "instructions": "i", "avatar_url": "a", "custom_args": [],
-        "status": "blocked", "max_concurrent_tasks": 0, "model": "", "thinking_level": "low",
-        "runtime_config": {"gateway": {"token": "***", "x": 1}},
-    })).await.expect(200);
-    for (member, value) in [("name", json!("Eve")), ("description", json!("")), ("instructions", json!("i")),
-        ("avatar_url", json!("a")), ("custom_args", json!([])), ("status", json!("blocked")),
-        ("max_concurrent_tasks", json!(0)), ("model", json!("")), ("thinking_level", json!("low")),
-        ("mcp_config", servers), ("runtime_config", json!({"gateway": {"token": "***", "x": 1}}))]
-    {
+    let changed = ada
+        .put(
+            path(&agent),
+            json!({
+                "Name": "Eve", "description": "", "instructions": "i", "avatar_url": "a", "custom_args": [],
+                "status": "blocked", "max_concurrent_tasks": 0, "model": "", "thinking_level": "low",
+                "runtime_config": {"gateway": {"token": "***", "x": 1}},
+            }),
+        )
+        .await
+        .expect(200);
+    for (member, value) in [
+        ("name", json!("Eve")),
+        ("description", json!("")),
+        ("instructions", json!("i")),
+        ("avatar_url", json!("a")),
+        ("custom_args", json!([])),
+        ("status", json!("blocked")),
+        ("max_concurrent_tasks", json!(0)),
+        ("model", json!("")),
+        ("thinking_level", json!("low")),
+        ("mcp_config", servers),
+        ("runtime_config", json!({"gateway": {"token": "***", "x": 1}})),
+    ] {
         assert_eq!(changed[member], value, "{member}");
     }
     let stored = gateway.row("SELECT runtime_config FROM agent WHERE id = $1", json!([agent["id"]])).await;
@@ -211,12 +248,18 @@ async fn an_edit_refuses_what_makes_no_sense(gateway: &Gateway) {
         (json!({"description": "x".repeat(256)}), "description must be 255 characters or fewer"),
         (json!({"runtime_id": "x"}), "invalid runtime_id"),
         (json!({"runtime_id": Uuid::new_v4()}), "invalid runtime_id"),
-        (json!({"thinking_level": "none"}),
-            "thinking_level \"none\" is not a recognised value for runtime \"claude\""),
-        (json!({"status": "asleep"}),
-            "invalid status \"asleep\"; valid values: idle, working, blocked, error, offline"),
-        (json!({"max_concurrent_tasks": 9_999_999_999_i64}),
-            "max_concurrent_tasks must be between 0 and 2147483647, not 9999999999"),
+        (
+            json!({"thinking_level": "none"}),
+            "thinking_level \"none\" is not a recognised value for runtime \"claude\"",
+        ),
+        (
+            json!({"status": "asleep"}),
+            "invalid status \"asleep\"; valid values: idle, working, blocked, error, offline",
+        ),
+        (
+            json!({"max_concurrent_tasks": 9_999_999_999_i64}),
+            "max_concurrent_tasks must be between 0 and 2147483647, not 9999999999",
+        ),
         (json!({"custom_args": [1]}), "invalid request body"),
     ] {
         ada.put(path(&agent), body).await.refused(400, message);
@@ -236,20 +279,25 @@ async fn a_move_drops_a_model_of_another_maker_and_minds_the_level(gateway: &Gat
     let ada = gateway.user();
     let claude = ada.register("dm", "claude").await;
     let codex = ada.register("dm", "codex").await;
-    let agent = create(&ada, claude, "Gus", json!({"model": "claude-opus-4-8", "thinking_level": "max"})).await;
+    let agent =
+        create(&ada, claude, "Gus", json!({"model": "claude-opus-4-8", "thinking_level": "max"})).await;
     ada.put(path(&agent), json!({"runtime_id": codex})).await.refused(
         400,
         "existing thinking_level \"max\" is not valid for runtime \"codex\"; pass thinking_level=\"\" to clear or \
          set a value valid for the new runtime",
     );
     assert_eq!(ada.get(path(&agent)).await.expect(200)["runtime_id"], json!(claude));
-    let moved = ada.put(path(&agent), json!({"runtime_id": codex, "thinking_level": "minimal"})).await.expect(200);
-    assert_eq!((&moved["model"], &moved["thinking_level"], &moved["runtime_id"]),
-        (&json!(""), &json!("minimal"), &json!(codex)));
+    let moved =
+        ada.put(path(&agent), json!({"runtime_id": codex, "thinking_level": "minimal"})).await.expect(200);
+    assert_eq!(
+        (&moved["model"], &moved["thinking_level"], &moved["runtime_id"]),
+        (&json!(""), &json!("minimal"), &json!(codex))
+    );
     ada.put(path(&agent), json!({"model": "house-model"})).await.expect(200);
     let back = ada.put(path(&agent), json!({"runtime_id": claude, "thinking_level": ""})).await.expect(200);
     assert_eq!(back["model"], "house-model");
-    let named = ada.put(path(&agent), json!({"runtime_id": codex, "model": "claude-opus-4-8"})).await.expect(200);
+    let named =
+        ada.put(path(&agent), json!({"runtime_id": codex, "model": "claude-opus-4-8"})).await.expect(200);
     assert_eq!(named["model"], "claude-opus-4-8");
 }
 
@@ -263,8 +311,10 @@ async fn a_member_sees_what_is_shared_with_them(gateway: &Gateway) {
     let runtime = ada.register("dm", "claude").await;
     let hidden = create(&ada, runtime, "Hidden", json!({})).await;
     create(&ada, runtime, "Shared", json!({"visibility": "workspace"})).await;
-    let to = |id: Uuid| json!({"permission_mode": "public_to",
-        "invocation_targets": [{"target_type": "member", "target_id": id}]});
+    let to = |id: Uuid| {
+        json!({"permission_mode": "public_to",
+        "invocation_targets": [{"target_type": "member", "target_id": id}]})
+    };
     create(&ada, runtime, "For Bea", to(bea.id)).await;
     create(&ada, runtime, "For Cat", to(cat.id)).await;
     assert_eq!(names(&bea, "").await, ["Shared", "For Bea"]);
@@ -380,7 +430,8 @@ async fn what_an_agent_did_and_does_is_listed(gateway: &Gateway) {
     let counts = ada.get("/api/agent-run-counts").await.expect(200);
     assert_eq!(counts, json!([{"agent_id": id, "run_count": 5}]));
     let days = ada.get("/api/agent-activity-30d").await.expect(200);
-    let sum = |member: &str| days.as_array().unwrap().iter().map(|day| day[member].as_i64().unwrap()).sum::<i64>();
+    let sum =
+        |member: &str| days.as_array().unwrap().iter().map(|day| day[member].as_i64().unwrap()).sum::<i64>();
     assert_eq!((sum("task_count"), sum("failed_count")), (2, 1));
     assert_eq!(days[0]["agent_id"], json!(id));
     assert!(days[0]["bucket_at"].as_str().unwrap().ends_with("T00:00:00Z"), "{days}");

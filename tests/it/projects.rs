@@ -27,12 +27,15 @@ fn directory(path: &str, daemon: &str) -> Value {
 async fn a_project_counts_what_belongs_to_it(gateway: &Gateway) {
     let ada = gateway.user();
     let project = create(&ada, json!({})).await;
-    assert_eq!(project, json!({
-        "id": project["id"], "workspace_id": gateway.workspace, "title": "Billing", "description": null,
-        "icon": null, "status": "planned", "priority": "none", "lead_type": null, "lead_id": null,
-        "created_at": project["created_at"], "updated_at": project["updated_at"],
-        "issue_count": 0, "done_count": 0, "resource_count": 0,
-    }));
+    assert_eq!(
+        project,
+        json!({
+            "id": project["id"], "workspace_id": gateway.workspace, "title": "Billing", "description": null,
+            "icon": null, "status": "planned", "priority": "none", "lead_type": null, "lead_id": null,
+            "created_at": project["created_at"], "updated_at": project["updated_at"],
+            "issue_count": 0, "done_count": 0, "resource_count": 0,
+        })
+    );
     for status in ["todo", "done", "cancelled"] {
         let issue = json!({"project_id": project["id"], "status": status});
         gateway.seed_issue(gateway.workspace, "i", issue).await;
@@ -43,11 +46,15 @@ async fn a_project_counts_what_belongs_to_it(gateway: &Gateway) {
     assert_eq!(second["resources"].as_array().unwrap().len(), 2);
     assert_eq!(second["lead_id"], json!(ada.id));
     let list = ada.get("/api/projects").await.expect(200);
-    assert_eq!((&list["total"], &list["projects"][0]["id"], &list["projects"][1]["id"]),
-        (&json!(2), &second["id"], &project["id"]));
+    assert_eq!(
+        (&list["total"], &list["projects"][0]["id"], &list["projects"][1]["id"]),
+        (&json!(2), &second["id"], &project["id"])
+    );
     let counted = ada.get(path(&project)).await.expect(200);
     assert_eq!((&counted["issue_count"], &counted["done_count"]), (&json!(3), &json!(1)));
-    for (query, total) in [("?status=paused", 1), ("?priority=none", 1), ("?status=paused&priority=none", 0), ("?status=x", 0)] {
+    for (query, total) in
+        [("?status=paused", 1), ("?priority=none", 1), ("?status=paused&priority=none", 0), ("?status=x", 0)]
+    {
         assert_eq!(ada.get(format!("/api/projects{query}")).await.expect(200)["total"], total, "{query}");
     }
 }
@@ -66,16 +73,28 @@ async fn a_creation_is_refused_for_the_first_thing_that_is_wrong(gateway: &Gatew
         (json!({"title": "t", "priority": "no", "lead_id": "x"}), 400, priority),
         (json!({"title": "t", "lead_id": "x", "resources": [{}]}), 400, "invalid lead_id"),
         (json!({"title": "t", "resources": [{}]}), 400, "resources[].resource_type is required"),
-        (json!({"title": "t", "resources": [repo("https://h/a"), repo("ftp://h/a")]}), 400,
-            "resources[1]: github_repo: url must be a valid http(s) or ssh git URL"),
-        (json!({"title": "t", "resources": [directory("/a", "d"), repo("https://h/a"), directory("/b", "d")]}), 400,
+        (
+            json!({"title": "t", "resources": [repo("https://h/a"), repo("ftp://h/a")]}),
+            400,
+            "resources[1]: github_repo: url must be a valid http(s) or ssh git URL",
+        ),
+        (
+            json!({"title": "t", "resources": [directory("/a", "d"), repo("https://h/a"), directory("/b", "d")]}),
+            400,
             "resources[2]: duplicate local_directory for daemon (already at index 0); each daemon may attach at \
-             most one local_directory per project"),
-        (json!({"title": "t", "resources": [repo("https://h/a"), repo(" https://h/a ")]}), 409,
-            "resources[1]: this resource is already attached"),
+             most one local_directory per project",
+        ),
+        (
+            json!({"title": "t", "resources": [repo("https://h/a"), repo(" https://h/a ")]}),
+            409,
+            "resources[1]: this resource is already attached",
+        ),
         (json!({"title": "t", "lead_type": "squad"}), 400, constraint),
-        (json!({"title": "t", "resources": vec![repo("https://h/a"); 201]}), 400,
-            "a project may have at most 200 resources"),
+        (
+            json!({"title": "t", "resources": vec![repo("https://h/a"); 201]}),
+            400,
+            "a project may have at most 200 resources",
+        ),
     ] {
         ada.post("/api/projects", body).await.refused(code, message);
     }
@@ -87,11 +106,17 @@ async fn a_creation_is_refused_for_the_first_thing_that_is_wrong(gateway: &Gatew
 async fn an_edit_changes_what_it_names(gateway: &Gateway) {
     let ada = gateway.user();
     let bea = gateway.join("Bea", "member").await;
-    let project = create(&ada, json!({"description": "d", "icon": "i", "lead_type": "agent", "lead_id": Uuid::new_v4()})).await;
+    let project = create(
+        &ada,
+        json!({"description": "d", "icon": "i", "lead_type": "agent", "lead_id": Uuid::new_v4()}),
+    )
+    .await;
     let nothing = json!({"title": null, "status": null, "priority": null});
     let same = bea.put(path(&project), nothing).await.expect(200);
-    assert_eq!((&same["title"], &same["description"], &same["lead_id"]),
-        (&json!("Billing"), &json!("d"), &project["lead_id"]));
+    assert_eq!(
+        (&same["title"], &same["description"], &same["lead_id"]),
+        (&json!("Billing"), &json!("d"), &project["lead_id"])
+    );
     let sent = json!({"title": "Else", "status": "completed", "priority": "urgent", "description": null, "icon": null,
         "lead_type": null, "lead_id": null});
     let changed = ada.put(path(&project), sent.clone()).await.expect(200);
@@ -99,7 +124,10 @@ async fn an_edit_changes_what_it_names(gateway: &Gateway) {
         assert_eq!(&changed[member], value, "{member}");
     }
     for (body, message) in [
-        (json!({"status": "no"}), "invalid status \"no\"; valid values: planned, in_progress, paused, completed, cancelled"),
+        (
+            json!({"status": "no"}),
+            "invalid status \"no\"; valid values: planned, in_progress, paused, completed, cancelled",
+        ),
         (json!({"priority": ""}), "invalid priority \"\"; valid values: urgent, high, medium, low, none"),
         (json!({"lead_id": "x"}), "invalid lead_id"),
         (json!({"lead_type": "x"}), "project update rejected: a field value failed a database constraint"),
@@ -121,7 +149,10 @@ async fn a_deleted_project_leaves_its_issues(gateway: &Gateway) {
     bea.delete(path(&project)).await.refused(403, "insufficient permissions");
     assert_eq!(ada.delete(path(&project)).await.status, 204);
     ada.delete(path(&project)).await.refused(404, "project not found");
-    assert_eq!(gateway.value("SELECT project_id FROM issue WHERE id = $1", json!([issue])).await, Value::Null);
+    assert_eq!(
+        gateway.value("SELECT project_id FROM issue WHERE id = $1", json!([issue])).await,
+        Value::Null
+    );
 }
 
 /// What is attached is written down in one way, so that the same thing is the same.
@@ -133,11 +164,14 @@ async fn a_resource_is_attached_once(gateway: &Gateway) {
     let sent = json!({"resource_type": "github_repo", "label": "main",
         "resource_ref": {"url": " https://h/a ", "ref": " v1 ", "default_branch_hint": "", "x": 1}});
     let first = ada.post(&resources, sent).await.expect(201);
-    assert_eq!(first, json!({
-        "id": first["id"], "project_id": project["id"], "workspace_id": gateway.workspace,
-        "resource_type": "github_repo", "resource_ref": {"url": "https://h/a", "ref": "v1"}, "label": "main",
-        "position": 0, "created_at": first["created_at"], "created_by": ada.id,
-    }));
+    assert_eq!(
+        first,
+        json!({
+            "id": first["id"], "project_id": project["id"], "workspace_id": gateway.workspace,
+            "resource_type": "github_repo", "resource_ref": {"url": "https://h/a", "ref": "v1"}, "label": "main",
+            "position": 0, "created_at": first["created_at"], "created_by": ada.id,
+        })
+    );
     let again = json!({"resource_type": "github_repo", "resource_ref": {"ref": "v1", "url": "https://h/a"}});
     ada.post(&resources, again).await.refused(409, "this resource is already attached to the project");
     let second = ada.post(&resources, directory("C:\\work", "d-1")).await.expect(201);
@@ -146,7 +180,8 @@ async fn a_resource_is_attached_once(gateway: &Gateway) {
         409,
         "this daemon already has a local_directory attached to the project; remove it before adding another",
     );
-    let third = ada.post(&resources, over(directory("/other", "d-2"), json!({"position": -5}))).await.expect(201);
+    let third =
+        ada.post(&resources, over(directory("/other", "d-2"), json!({"position": -5}))).await.expect(201);
     let list = ada.get(&resources).await.expect(200);
     assert_eq!(list, json!({"resources": [third, first, second], "total": 3}));
     let project = ada.get(path(&project)).await.expect(200);
@@ -166,20 +201,31 @@ async fn what_is_no_resource_is_refused(gateway: &Gateway) {
         (of("github_repo", Value::Null), "resource_ref is required"),
         (of("folder", json!({})), "unknown resource_type \"folder\""),
         (of("github_repo", json!({})), "github_repo: url is required"),
-        (of("github_repo", json!({"url": "nowhere"})), "github_repo: url must be a valid http(s) or ssh git URL"),
+        (
+            of("github_repo", json!({"url": "nowhere"})),
+            "github_repo: url must be a valid http(s) or ssh git URL",
+        ),
         (of("local_directory", json!({"daemon_id": "d"})), "local_directory: local_path is required"),
-        (of("local_directory", json!({"local_path": "a/b", "daemon_id": "d"})),
-            "local_directory: local_path must be an absolute path"),
+        (
+            of("local_directory", json!({"local_path": "a/b", "daemon_id": "d"})),
+            "local_directory: local_path must be an absolute path",
+        ),
         (of("local_directory", json!({"local_path": "/a"})), "local_directory: daemon_id is required"),
-        (of("github_repo", json!({"url": format!("https://h/{}", "x".repeat(4000))})),
-            "github_repo: resource_ref must be 2048 bytes or fewer"),
-        (over(repo("https://h/a"), json!({"position": 3_000_000_000_i64})),
-            "position must be an integer between -2147483648 and 2147483647"),
+        (
+            of("github_repo", json!({"url": format!("https://h/{}", "x".repeat(4000))})),
+            "github_repo: resource_ref must be 2048 bytes or fewer",
+        ),
+        (
+            over(repo("https://h/a"), json!({"position": 3_000_000_000_i64})),
+            "position must be an integer between -2147483648 and 2147483647",
+        ),
         (over(repo("https://h/a"), json!({"label": 1})), "invalid request body"),
     ] {
         ada.post(&resources, body).await.refused(400, message);
     }
-    for (kind, reference) in [("github_repo", json!("x")), ("github_repo", json!({"url": 1})), ("local_directory", json!([]))] {
+    for (kind, reference) in
+        [("github_repo", json!("x")), ("github_repo", json!({"url": 1})), ("local_directory", json!([]))]
+    {
         let reply = ada.post(&resources, of(kind, reference)).await;
         let message = reply["error"].as_str().unwrap();
         assert!(reply.status == 400 && message.starts_with(&format!("invalid {kind} payload: ")), "{reply}");
@@ -191,15 +237,24 @@ async fn what_is_no_resource_is_refused(gateway: &Gateway) {
 #[apply(on_both)]
 async fn a_resource_is_changed_and_taken_off(gateway: &Gateway) {
     let ada = gateway.user();
-    let project = create(&ada, json!({"resources": [repo("https://h/a"), repo("https://h/b"),
-        directory("/a", "d-1"), directory("/b", "d-2")]})).await;
+    let project = create(
+        &ada,
+        json!({"resources": [repo("https://h/a"), repo("https://h/b"),
+        directory("/a", "d-1"), directory("/b", "d-2")]}),
+    )
+    .await;
     let other = create(&ada, json!({})).await;
     let at = |project: &Value, resource: &Value| format!("{}/resources/{}", path(project), id_of(resource));
     let all = project["resources"].clone();
     let (first, directory) = (at(&project, &all[0]), at(&project, &all[2]));
-    let changed = ada.put(&first, json!({"label": "l", "position": 9, "resource_ref": {"url": "git@h:c"}})).await.expect(200);
-    assert_eq!((&changed["label"], &changed["position"], &changed["resource_ref"]),
-        (&json!("l"), &json!(9), &json!({"url": "git@h:c"})));
+    let changed = ada
+        .put(&first, json!({"label": "l", "position": 9, "resource_ref": {"url": "git@h:c"}}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&changed["label"], &changed["position"], &changed["resource_ref"]),
+        (&json!("l"), &json!(9), &json!({"url": "git@h:c"}))
+    );
     assert_eq!(ada.put(&first, json!({"label": null})).await.expect(200)["label"], Value::Null);
     let same = ada.put(&first, json!({"resource_type": "local_directory"})).await.expect(200);
     assert_eq!((&same["resource_type"], &same["position"]), (&json!("github_repo"), &json!(9)));
@@ -207,10 +262,22 @@ async fn a_resource_is_changed_and_taken_off(gateway: &Gateway) {
         (json!({"label": 1}), 400, "label must be a string or null"),
         (json!({"position": "1"}), 400, "position must be an integer"),
         (json!({"position": 1.5}), 400, "position must be an integer"),
-        (json!({"position": 3_000_000_000_i64}), 400, "position must be an integer between -2147483648 and 2147483647"),
+        (
+            json!({"position": 3_000_000_000_i64}),
+            400,
+            "position must be an integer between -2147483648 and 2147483647",
+        ),
         (json!({"resource_ref": null}), 400, "resource_ref is required"),
-        (json!({"resource_ref": {"url": "x"}}), 400, "github_repo: url must be a valid http(s) or ssh git URL"),
-        (json!({"resource_ref": {"url": "https://h/b"}}), 409, "this resource is already attached to the project"),
+        (
+            json!({"resource_ref": {"url": "x"}}),
+            400,
+            "github_repo: url must be a valid http(s) or ssh git URL",
+        ),
+        (
+            json!({"resource_ref": {"url": "https://h/b"}}),
+            409,
+            "this resource is already attached to the project",
+        ),
     ] {
         ada.put(&first, body).await.refused(code, message);
     }

@@ -28,13 +28,21 @@ async fn a_skill_is_made_with_its_files(gateway: &Gateway) {
         {"path": "./skill.MD", "content": "dropped"}, {"path": "a/../SKILL.md", "content": "dropped"},
         {"path": "a.md"}, {"path": "z.md", "content": "last"},
     ]);
-    let skill = create(&ada, json!({"name": "rust", "content": "# Rust", "files": files, "config": {"b": 1, "a": [2]}})).await;
+    let skill = create(
+        &ada,
+        json!({"name": "rust", "content": "# Rust", "files": files, "config": {"b": 1, "a": [2]}}),
+    )
+    .await;
     assert_eq!(paths(&skill), ["z.md", "docs/SKILL.md", "a.md"]);
     assert_eq!(skill["files"][0]["content"], "last");
     assert_eq!(skill["files"][0]["skill_id"], skill["id"]);
-    for (member, value) in [("description", json!("")), ("content", json!("# Rust")),
-        ("config", json!({"a": [2], "b": 1})), ("created_by", json!(ada.id)), ("workspace_id", json!(gateway.workspace))]
-    {
+    for (member, value) in [
+        ("description", json!("")),
+        ("content", json!("# Rust")),
+        ("config", json!({"a": [2], "b": 1})),
+        ("created_by", json!(ada.id)),
+        ("workspace_id", json!(gateway.workspace)),
+    ] {
         assert_eq!(skill[member], value, "{member}");
     }
     let read = ada.get(path(&skill)).await.expect(200);
@@ -94,14 +102,17 @@ async fn a_name_is_unique_in_its_workspace(gateway: &Gateway) {
 async fn an_edit_changes_what_it_names(gateway: &Gateway) {
     let ada = gateway.user();
     let files = json!([{"path": "a.md", "content": "a"}, {"path": "b.md", "content": "b"}]);
-    let skill = create(&ada, json!({"name": "rust", "content": "c", "config": {"x": 1}, "files": files})).await;
+    let skill =
+        create(&ada, json!({"name": "rust", "content": "c", "config": {"x": 1}, "files": files})).await;
     let nothing = json!({"name": null, "content": null, "config": null, "files": null});
     let same = ada.put(path(&skill), nothing).await.expect(200);
     assert_eq!((&same["content"], &same["config"], paths(&same).len()), (&json!("c"), &json!({"x": 1}), 2));
     let sent = json!({"description": "d", "content": "", "config": [1], "files": [{"path": "c.md"}, {"path": "SKILL.md"}]});
     let changed = ada.put(path(&skill), sent).await.expect(200);
-    assert_eq!((&changed["name"], &changed["description"], &changed["content"], &changed["config"]),
-        (&json!("rust"), &json!("d"), &json!(""), &json!([1])));
+    assert_eq!(
+        (&changed["name"], &changed["description"], &changed["content"], &changed["config"]),
+        (&json!("rust"), &json!("d"), &json!(""), &json!([1]))
+    );
     assert_eq!(paths(&changed), ["c.md"]);
     ada.put(path(&skill), json!({"files": [{"path": "../x"}]})).await.refused(400, "invalid file path: ../x");
     assert_eq!(paths(&ada.put(path(&skill), json!({"files": []})).await.expect(200)), [""; 0]);
@@ -169,14 +180,19 @@ async fn an_agent_has_the_skills_it_was_given(gateway: &Gateway) {
     assert_eq!(names(&list), ["rust"]);
     assert!(list[0].get("content").is_none() && list[0]["config"] == json!({}), "{list}");
     assert_eq!(names(&ada.post(format!("{path}/add"), ids(&[&go, &rust])).await.expect(200)), ["go", "rust"]);
-    for verb in [ada.put(&path, ids(&[&foreign])).await, ada.post(format!("{path}/add"), ids(&[&go, &foreign])).await] {
+    for verb in
+        [ada.put(&path, ids(&[&foreign])).await, ada.post(format!("{path}/add"), ids(&[&go, &foreign])).await]
+    {
         verb.refused(404, "skill not found");
     }
     assert_eq!(names(&bea.get(&path).await.expect(200)), ["go", "rust"]);
     let shown = ada.get(format!("/api/agents/{agent}")).await.expect(200);
-    assert_eq!(shown["skills"], json!([
-        {"id": go["id"], "name": "go", "description": ""}, {"id": rust["id"], "name": "rust", "description": "d"},
-    ]));
+    assert_eq!(
+        shown["skills"],
+        json!([
+            {"id": go["id"], "name": "go", "description": ""}, {"id": rust["id"], "name": "rust", "description": "d"},
+        ])
+    );
     assert_eq!(ada.get("/api/agents").await.expect(200)[0]["skills"], shown["skills"]);
     ada.put(&path, json!({"skill_ids": ["x"]})).await.refused(400, "invalid skill_ids");
     let crowd = json!({"skill_ids": vec![rust["id"].clone(); 1001]});
@@ -187,7 +203,8 @@ async fn an_agent_has_the_skills_it_was_given(gateway: &Gateway) {
 
     gateway.seed_issue_task(agent, json!({})).await;
     let task = ada.claim_one(runtime).await;
-    let taught: Vec<&Value> = task["agent"]["skills"].as_array().unwrap().iter().map(|skill| &skill["name"]).collect();
+    let taught: Vec<&Value> =
+        task["agent"]["skills"].as_array().unwrap().iter().map(|skill| &skill["name"]).collect();
     assert_eq!(taught, ["go", "rust"]);
 
     assert_eq!(ada.delete(format!("/api/skills/{}", id_of(&go))).await.status, 204);

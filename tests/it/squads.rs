@@ -31,13 +31,16 @@ async fn a_squad_begins_with_its_leader(gateway: &Gateway) {
     let leader = gateway.seed_agent(runtime, "Lea", json!({})).await;
     let sent = json!({"name": "Core", "leader_id": leader, "description": "d", "avatar_url": "a", "instructions": "ignored"});
     let squad = ada.post("/api/squads", sent).await.expect(201);
-    assert_eq!(squad, json!({
-        "id": squad["id"], "workspace_id": gateway.workspace, "name": "Core", "description": "d",
-        "instructions": "", "avatar_url": "a", "leader_id": leader, "creator_id": ada.id,
-        "created_at": squad["created_at"], "updated_at": squad["updated_at"],
-        "archived_at": null, "archived_by": null, "member_count": 1,
-        "member_preview": [{"member_type": "agent", "member_id": leader, "role": "leader"}],
-    }));
+    assert_eq!(
+        squad,
+        json!({
+            "id": squad["id"], "workspace_id": gateway.workspace, "name": "Core", "description": "d",
+            "instructions": "", "avatar_url": "a", "leader_id": leader, "creator_id": ada.id,
+            "created_at": squad["created_at"], "updated_at": squad["updated_at"],
+            "archived_at": null, "archived_by": null, "member_count": 1,
+            "member_preview": [{"member_type": "agent", "member_id": leader, "role": "leader"}],
+        })
+    );
     assert_eq!(ada.get(path(&squad)).await.expect(200), squad);
     create(&ada, leader).await;
     let list = ada.get("/api/squads").await.expect(200);
@@ -93,14 +96,22 @@ async fn a_new_leader_joins_and_the_old_one_stays(gateway: &Gateway) {
     let squad = create(&ada, old).await;
     let members = format!("{}/members", path(&squad));
     ada.post(&members, member("member", ada.id)).await.expect(201);
-    let changed = ada.put(path(&squad), json!({"leader_id": new, "name": "Else", "instructions": "i"})).await.expect(200);
-    assert_eq!((&changed["leader_id"], &changed["name"], &changed["instructions"], &changed["member_count"]),
-        (&json!(new), &json!("Else"), &json!("i"), &json!(3)));
-    assert_eq!(changed["member_preview"], json!([
-        {"member_type": "agent", "member_id": new, "role": "leader"},
-        {"member_type": "agent", "member_id": old, "role": "leader"},
-        {"member_type": "member", "member_id": ada.id, "role": ""},
-    ]));
+    let changed = ada
+        .put(path(&squad), json!({"leader_id": new, "name": "Else", "instructions": "i"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&changed["leader_id"], &changed["name"], &changed["instructions"], &changed["member_count"]),
+        (&json!(new), &json!("Else"), &json!("i"), &json!(3))
+    );
+    assert_eq!(
+        changed["member_preview"],
+        json!([
+            {"member_type": "agent", "member_id": new, "role": "leader"},
+            {"member_type": "agent", "member_id": old, "role": "leader"},
+            {"member_type": "member", "member_id": ada.id, "role": ""},
+        ])
+    );
     let back = ada.put(path(&squad), json!({"leader_id": old})).await.expect(200);
     assert_eq!((&back["member_count"], &back["member_preview"][0]["member_id"]), (&json!(3), &json!(old)));
 }
@@ -126,7 +137,10 @@ async fn members_come_and_go_and_the_leader_stays(gateway: &Gateway) {
     ] {
         ada.post(&members, body).await.refused(400, message);
     }
-    let added = ada.post(&members, json!({"member_type": "member", "member_id": bea.id, "role": "qa"})).await.expect(201);
+    let added = ada
+        .post(&members, json!({"member_type": "member", "member_id": bea.id, "role": "qa"}))
+        .await
+        .expect(201);
     assert_eq!((&added["role"], &added["squad_id"]), (&json!("qa"), &squad["id"]));
     ada.post(&members, member("member", bea.id)).await.refused(409, "member already in squad");
     ada.post(&members, member("agent", leader)).await.refused(409, "member already in squad");
@@ -137,7 +151,9 @@ async fn members_come_and_go_and_the_leader_stays(gateway: &Gateway) {
     ada.patch(&role, json!({"member_type": "member"})).await.refused(400, "invalid member_id");
     let stays = "cannot remove the squad leader; change leader first";
     remove(&ada, &squad, member("agent", leader)).await.refused(400, stays);
-    remove(&ada, &squad, json!({"member_type": "agent", "member_id": "x"})).await.refused(400, "invalid member_id");
+    remove(&ada, &squad, json!({"member_type": "agent", "member_id": "x"}))
+        .await
+        .refused(400, "invalid member_id");
     remove(&ada, &squad, member("member", ada.id)).await.refused(404, "squad member not found");
     assert_eq!(remove(&ada, &squad, member("member", bea.id)).await.status, 204);
     remove(&ada, &squad, member("member", bea.id)).await.refused(404, "squad member not found");
@@ -155,8 +171,14 @@ async fn archiving_hands_the_work_to_the_leader(gateway: &Gateway) {
     let to = |squad: &Value| json!({"assignee_type": "squad", "assignee_id": squad["id"]});
     let mine = gateway.seed_issue(gateway.workspace, "mine", to(&squad)).await;
     let others = gateway.seed_issue(gateway.workspace, "others", to(&other)).await;
-    let autopilot = gateway.seed("autopilot", json!({"workspace_id": gateway.workspace, "title": "t",
-        "created_by_type": "member", "created_by_id": ada.id}), to(&squad)).await;
+    let autopilot = gateway
+        .seed(
+            "autopilot",
+            json!({"workspace_id": gateway.workspace, "title": "t",
+        "created_by_type": "member", "created_by_id": ada.id}),
+            to(&squad),
+        )
+        .await;
     assert_eq!(ada.delete(path(&squad)).await.status, 204);
     ada.delete(path(&squad)).await.refused(400, "squad is already archived");
     for (table, id, kind, who) in [
@@ -164,8 +186,9 @@ async fn archiving_hands_the_work_to_the_leader(gateway: &Gateway) {
         ("issue", others, "squad", other["id"].clone()),
         ("autopilot", autopilot, "agent", json!(leader)),
     ] {
-        let row = gateway.row(&format!("SELECT assignee_type, assignee_id FROM {table} WHERE id = $1"), json!([id]));
-        assert_eq!(row.await, json!({"assignee_type": kind, "assignee_id": who}), "{table}");
+        let sql = format!("SELECT assignee_type, assignee_id FROM {table} WHERE id = $1");
+        let row = gateway.row(&sql, json!([id])).await;
+        assert_eq!(row, json!({"assignee_type": kind, "assignee_id": who}), "{table}");
     }
     gateway.assert_settled().await;
     let list = ada.get("/api/squads").await.expect(200);
@@ -200,15 +223,35 @@ async fn what_members_are_doing_is_derived(gateway: &Gateway) {
     let found = ada.get(format!("{members}/status")).await.expect(200);
     let found = found["members"].as_array().unwrap();
     let statuses: Vec<&Value> = found.iter().map(|member| &member["status"]).collect();
-    assert_eq!(statuses, [&json!("idle"), &json!("working"), &json!("unstable"), &json!("offline"),
-        &json!("archived"), &Value::Null]);
-    let row = gateway.row("SELECT i.number, w.issue_prefix FROM issue i JOIN workspace w ON w.id = i.workspace_id
-        WHERE i.id = $1", json!([issue])).await;
+    assert_eq!(
+        statuses,
+        [
+            &json!("idle"),
+            &json!("working"),
+            &json!("unstable"),
+            &json!("offline"),
+            &json!("archived"),
+            &Value::Null
+        ]
+    );
+    let row = gateway
+        .row(
+            "SELECT i.number, w.issue_prefix FROM issue i JOIN workspace w ON w.id = i.workspace_id
+        WHERE i.id = $1",
+            json!([issue]),
+        )
+        .await;
     let identifier = format!("{}-{}", row["issue_prefix"].as_str().unwrap(), row["number"]);
-    assert_eq!(found[1]["active_issues"], json!([
-        {"issue_id": issue, "identifier": identifier, "title": "Fix it", "issue_status": "todo"},
-    ]));
+    assert_eq!(
+        found[1]["active_issues"],
+        json!([
+            {"issue_id": issue, "identifier": identifier, "title": "Fix it", "issue_status": "todo"},
+        ])
+    );
     assert!(found[1]["last_active_at"].is_string() && found[0]["last_active_at"].is_null(), "{found:?}");
-    assert_eq!(found[5], json!({"member_type": "member", "member_id": ada.id, "status": null,
-        "active_issues": [], "last_active_at": null}));
+    assert_eq!(
+        found[5],
+        json!({"member_type": "member", "member_id": ada.id, "status": null,
+        "active_issues": [], "last_active_at": null})
+    );
 }

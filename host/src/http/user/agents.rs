@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::agent_answer::{Details, Reader, for_writer};
-use super::{agent_env, agent_skills, agent_update, mount_scoped};
+use super::{agent_activity, agent_archive, agent_env, agent_skills, agent_update, mount_scoped};
 use crate::app::App;
 use crate::dispatch::refresh;
 use crate::http::agent_path::VisibleAgent;
@@ -40,6 +40,8 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, agent_update::update))
+        .merge(agent_activity::on_agents())
+        .merge(agent_archive::on_agents())
         .merge(agent_env::on_agents())
         .merge(agent_skills::on_agents());
     mount_scoped(app, "/api/agents", routes)
