@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::agent_answer::Details;
 use crate::app::App;
 use crate::http::agent_path::VisibleAgent;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::guard;
 use crate::model::ids::{AgentId, WorkspaceId};
@@ -43,8 +43,8 @@ pub(super) fn routes(app: &App) -> OpenApiRouter<App> {
 /// Every task of the agent, newest first.
 #[utoipa::path(get, path = "/{id}/tasks", tag = "agents",
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = Vec<TaskBody>), (status = 403, description = "Not shared with the caller"),
-        (status = 404, description = "No such agent in the workspace")))]
+    responses((status = 200, body = Vec<TaskBody>), (status = 403, body = ErrorBody, description = "Not shared with the caller"),
+        (status = 404, body = ErrorBody, description = "No such agent in the workspace")))]
 async fn tasks(
     app: App,
     scope: Scope,

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::dispatch::archive::{self, ArchiveError};
 use crate::dispatch::cancel;
 use crate::http::agent_path::ManagedAgent;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::model::agent::Agent;
 use crate::model::agent_body::AgentBody;
@@ -27,9 +27,9 @@ pub(super) fn on_agents() -> OpenApiRouter<App> {
 /// Archives an agent and cancels its tasks.
 #[utoipa::path(post, path = "/{id}/archive", tag = "agents",
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = AgentBody), (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such agent in the workspace"),
-        (status = 409, description = "Archived already")))]
+    responses((status = 200, body = AgentBody), (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such agent in the workspace"),
+        (status = 409, body = ErrorBody, description = "Archived already")))]
 async fn archive(
     app: App,
     scope: Scope,
@@ -42,9 +42,9 @@ async fn archive(
 /// Takes an archived agent back.
 #[utoipa::path(post, path = "/{id}/restore", tag = "agents",
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = AgentBody), (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such agent in the workspace"),
-        (status = 409, description = "Not archived")))]
+    responses((status = 200, body = AgentBody), (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such agent in the workspace"),
+        (status = 409, body = ErrorBody, description = "Not archived")))]
 async fn restore(
     app: App,
     scope: Scope,
@@ -63,8 +63,8 @@ struct CancelledTasks {
 /// Cancels everything the agent has to do.
 #[utoipa::path(post, path = "/{id}/cancel-tasks", tag = "agents",
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = CancelledTasks), (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such agent in the workspace")))]
+    responses((status = 200, body = CancelledTasks), (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such agent in the workspace")))]
 async fn cancel_tasks(app: App, ManagedAgent(agent): ManagedAgent) -> Result<Json<CancelledTasks>, Error> {
     let failed = |error| Error::internal("failed to cancel tasks", error);
     let cancelled = cancel::all(&app, CancelScope::Agent(agent.id)).await.map_err(failed)?;
