@@ -14,6 +14,19 @@ mod harness;
 /// The harness itself keeps its promises.
 mod gateway;
 
+/// `/api/agents`: their secrets.
+mod agent_secrets;
+/// … with whom they are shared.
+mod agent_sharing;
+/// … the rest of them.
+mod agents;
+/// `/api/projects`.
+mod projects;
+/// `/api/skills`.
+mod skills;
+/// `/api/squads`.
+mod squads;
+
 /// … what they may touch.
 mod daemon_access;
 /// `/api/daemon`: who may enter.

@@ -1,5 +1,6 @@
 //! What happens to a task, one verb a file.
 
+pub mod archive;
 pub mod assign;
 pub mod at_rest;
 pub mod autopilot;

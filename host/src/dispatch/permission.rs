@@ -11,6 +11,9 @@ use crate::store::{Conn, StoreError, agent_targets, users};
 
 use super::originator;
 
+/// The mode in which an agent's targets count.
+const PUBLIC_TO: &str = "public_to";
+
 /// On whose behalf an agent is about to be started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Principal {
@@ -45,39 +48,46 @@ pub async fn of_actor(conn: &mut Conn, actor: Actor) -> Result<Principal, StoreE
     }
 }
 
-/// The invocation gate. The owner may; everybody else only what `public_to` names. There
-/// is no bypass for administrators or between agents.
+/// The invocation gate: whether the agent may be started on the principal's behalf. A read
+/// that fails is an error, which starts nothing.
 pub async fn may_invoke(
     conn: &mut Conn,
     agent: &Agent,
     principal: Principal,
     workspace: WorkspaceId,
 ) -> Result<bool, StoreError> {
-    let user = principal.user();
-    if user.is_some() && user == agent.owner_id {
+    // Most agents are settled without a look at targets.
+    if allows(agent, &[], principal, false) {
         return Ok(true);
     }
-    if agent.permission_mode != "public_to" {
+    if agent.permission_mode != PUBLIC_TO {
         return Ok(false);
     }
-    for target in agent_targets::list(conn, agent.id).await? {
-        let allowed = match target.target_type.as_str() {
-            // Whoever works inside the workspace already may use what it shares.
-            "workspace" => match (principal, user) {
-                (Principal::Machine { .. }, _) => true,
-                (Principal::Member(_), Some(user)) => {
-                    users::find_role(conn, user, workspace).await?.is_some()
-                }
-                (Principal::Member(_), None) => false,
-            },
-            "member" => user.is_some_and(|user| user.0 == target.target_id),
-            _ => false,
-        };
-        if allowed {
-            return Ok(true);
-        }
+    let targets = agent_targets::list(conn, agent.id).await?;
+    let is_member = match principal.user() {
+        Some(user) => users::find_role(conn, user, workspace).await?.is_some(),
+        None => false,
+    };
+    Ok(allows(agent, &targets, principal, is_member))
+}
+
+/// The rule of the gate. The owner may; everybody else only what `public_to` names. There is
+/// no bypass for administrators or between agents. `is_member` says whether the principal's
+/// user belongs to the workspace.
+pub fn allows(agent: &Agent, targets: &[InvocationTarget], principal: Principal, is_member: bool) -> bool {
+    let user = principal.user();
+    if user.is_some() && user == agent.owner_id {
+        return true;
     }
-    Ok(false)
+    if agent.permission_mode != PUBLIC_TO {
+        return false;
+    }
+    targets.iter().any(|target| match target.target_type.as_str() {
+        // Whoever works inside the workspace already may use what it shares.
+        "workspace" => is_member || matches!(principal, Principal::Machine { .. }),
+        "member" => user.is_some_and(|user| user.0 == target.target_id),
+        _ => false,
+    })
 }
 
 /// The view gate, for lists, details and transcripts.
@@ -91,7 +101,7 @@ pub fn may_view(
     is_agent
         || role.is_admin()
         || agent.owner_id == Some(user)
-        || (agent.permission_mode == "public_to" && targets.iter().any(|target| names(target, user.0)))
+        || (agent.permission_mode == PUBLIC_TO && targets.iter().any(|target| names(target, user.0)))
 }
 
 /// Owners and admins of the workspace, and the agent's own owner.
@@ -104,5 +114,106 @@ fn names(target: &InvocationTarget, user: Uuid) -> bool {
         "workspace" => true,
         "member" => target.target_id == user,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::ids::{AgentId, RuntimeId};
+
+    fn agent(owner: UserId, mode: &str) -> Agent {
+        let now = crate::model::time::Time::default();
+        Agent {
+            id: AgentId::new(),
+            workspace_id: WorkspaceId::new(),
+            name: String::new(),
+            description: String::new(),
+            instructions: String::new(),
+            avatar_url: None,
+            runtime_mode: "local".to_owned(),
+            runtime_config: json!({}),
+            runtime_id: RuntimeId::new(),
+            visibility: "private".to_owned(),
+            permission_mode: mode.to_owned(),
+            status: "idle".to_owned(),
+            max_concurrent_tasks: 1,
+            owner_id: Some(owner),
+            custom_env: json!({}),
+            custom_args: json!([]),
+            mcp_config: None,
+            model: None,
+            thinking_level: None,
+            composio_toolkit_allowlist: None,
+            archived_at: None,
+            archived_by: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Columns: the owner, another member, a listed member, an agent for the owner, for a
+    /// listed member, for nobody known.
+    #[test]
+    fn who_may_start_an_agent_is_a_table() {
+        let (owner, other, listed) = (UserId::new(), UserId::new(), UserId::new());
+        let columns = [
+            Principal::Member(owner),
+            Principal::Member(other),
+            Principal::Member(listed),
+            Principal::Machine { originator: Some(owner) },
+            Principal::Machine { originator: Some(listed) },
+            Principal::Machine { originator: None },
+        ];
+        let check = |mode: &str, targets: &[(&str, Uuid)], expected: [bool; 6]| {
+            let agent = agent(owner, mode);
+            let targets: Vec<InvocationTarget> = targets
+                .iter()
+                .map(|(kind, id)| InvocationTarget {
+                    agent_id: agent.id,
+                    target_type: (*kind).to_owned(),
+                    target_id: *id,
+                })
+                .collect();
+            let found =
+                columns.map(|principal| allows(&agent, &targets, principal, principal.user().is_some()));
+            assert_eq!(found, expected, "{mode} {targets:?}");
+        };
+        let everybody = ("workspace", Uuid::nil());
+        check("private", &[], [true, false, false, true, false, false]);
+        check("private", &[everybody], [true, false, false, true, false, false]);
+        check("unheard of", &[everybody], [true, false, false, true, false, false]);
+        check("public_to", &[everybody], [true; 6]);
+        check("public_to", &[("member", listed.0)], [true, false, true, true, true, false]);
+        check("public_to", &[("team", listed.0)], [true, false, false, true, false, false]);
+        check("public_to", &[], [true, false, false, true, false, false]);
+    }
+
+    #[test]
+    fn somebody_outside_the_workspace_is_not_everybody() {
+        let agent = agent(UserId::new(), "public_to");
+        let target = InvocationTarget {
+            agent_id: agent.id,
+            target_type: "workspace".to_owned(),
+            target_id: agent.workspace_id.0,
+        };
+        let stranger = Principal::Member(UserId::new());
+        assert!(!allows(&agent, std::slice::from_ref(&target), stranger, false));
+        assert!(allows(&agent, &[target], stranger, true));
+    }
+
+    #[test]
+    fn seeing_is_not_starting() {
+        let (owner, admin, plain) = (UserId::new(), UserId::new(), UserId::new());
+        let private = agent(owner, "private");
+        assert!(may_view(&private, &[], admin, Role::Admin, false));
+        assert!(!allows(&private, &[], Principal::Member(admin), true));
+        assert!(may_view(&private, &[], owner, Role::Member, false));
+        assert!(!may_view(&private, &[], plain, Role::Member, false));
+        assert!(may_view(&private, &[], plain, Role::Member, true));
+        assert!(may_manage(&private, owner, Role::Member) && may_manage(&private, admin, Role::Owner));
+        assert!(!may_manage(&private, plain, Role::Member));
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::model::agent::Agent;
+use crate::model::agent_body::masked;
 use crate::model::ids::AgentId;
 use crate::model::time::{Time, seconds};
 use crate::store::{Conn, StoreError, agents};
@@ -41,7 +42,7 @@ pub(super) fn reduced(agent: &Agent) -> Value {
         "description": agent.description,
         "avatar_url": agent.avatar_url,
         "runtime_mode": agent.runtime_mode,
-        "runtime_config": masked(&agent.runtime_config),
+        "runtime_config": masked(agent.runtime_config.clone()),
         "visibility": agent.visibility,
         "status": agent.status,
         "max_concurrent_tasks": agent.max_concurrent_tasks,
@@ -52,15 +53,4 @@ pub(super) fn reduced(agent: &Agent) -> Value {
         "archived_at": agent.archived_at.map(seconds),
         "archived_by": agent.archived_by,
     })
-}
-
-/// A runtime configuration for people's eyes: a gateway token shows as `***`.
-pub fn masked(config: &Value) -> Value {
-    let mut config = config.clone();
-    if let Some(token) = config.pointer_mut("/gateway/token")
-        && token.as_str().is_some_and(|text| !text.is_empty())
-    {
-        *token = "***".into();
-    }
-    config
 }

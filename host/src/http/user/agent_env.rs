@@ -16,7 +16,7 @@ use super::agent_answer::Details;
 use crate::app::App;
 use crate::http::agent_path::AgentInPath;
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::model::agent::Agent;
 use crate::model::ids::AgentId;
@@ -60,8 +60,8 @@ struct Environment {
 /// Shows the environment in clear, which is recorded.
 #[utoipa::path(get, path = "/{id}/env", tag = "agents",
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = Environment), (status = 403, description = "Not an owner or admin in person"),
-        (status = 404, description = "No such agent in the workspace")))]
+    responses((status = 200, body = Environment), (status = 403, body = ErrorBody, description = "Not an owner or admin in person"),
+        (status = 404, body = ErrorBody, description = "No such agent in the workspace")))]
 async fn reveal(app: App, scope: Scope, Allowed(agent): Allowed) -> Result<Json<Environment>, Error> {
     let id = agent.id;
     let now = app.clock.now();
@@ -96,8 +96,8 @@ struct NewEnvironment {
 /// Replaces the environment, which is recorded.
 #[utoipa::path(put, path = "/{id}/env", tag = "agents", request_body = NewEnvironment,
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = Environment), (status = 403, description = "Not an owner or admin in person"),
-        (status = 404, description = "No such agent in the workspace")))]
+    responses((status = 200, body = Environment), (status = 403, body = ErrorBody, description = "Not an owner or admin in person"),
+        (status = 404, body = ErrorBody, description = "No such agent in the workspace")))]
 async fn replace(
     app: App,
     scope: Scope,

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::http::agent_path::{AgentInPath, ManagedAgent};
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::model::agent::Agent;
 use crate::model::ids::SkillId;
@@ -31,7 +31,7 @@ pub(super) fn on_agents() -> OpenApiRouter<App> {
 /// What the agent can do, by name.
 #[utoipa::path(get, path = "/{id}/skills", tag = "agents",
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = Vec<SkillSummary>), (status = 404, description = "No such agent in the workspace")))]
+    responses((status = 200, body = Vec<SkillSummary>), (status = 404, body = ErrorBody, description = "No such agent in the workspace")))]
 async fn list(app: App, AgentInPath(agent): AgentInPath) -> Result<Json<Vec<SkillSummary>>, Error> {
     let failed = |error| Error::internal("failed to list agent skills", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
@@ -47,9 +47,9 @@ struct SkillIds {
 /// Gives the agent these skills and no others.
 #[utoipa::path(put, path = "/{id}/skills", tag = "agents", request_body = SkillIds,
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = Vec<SkillSummary>), (status = 400, description = "Not a list of ids"),
-        (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such agent or skill in the workspace")))]
+    responses((status = 200, body = Vec<SkillSummary>), (status = 400, body = ErrorBody, description = "Not a list of ids"),
+        (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such agent or skill in the workspace")))]
 async fn replace(
     app: App,
     scope: Scope,
@@ -62,9 +62,9 @@ async fn replace(
 /// Gives the agent these skills beside those it has.
 #[utoipa::path(post, path = "/{id}/skills/add", tag = "agents", request_body = SkillIds,
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = Vec<SkillSummary>), (status = 400, description = "Not a list of ids"),
-        (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such agent or skill in the workspace")))]
+    responses((status = 200, body = Vec<SkillSummary>), (status = 400, body = ErrorBody, description = "Not a list of ids"),
+        (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such agent or skill in the workspace")))]
 async fn add(
     app: App,
     scope: Scope,

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::dispatch::lifecycle;
 use crate::http::agent_path::ManagedAgent;
 use crate::http::body::{Sent, StrictBody};
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::model::agent::{Agent, InvocationTarget, Toolkits};
 use crate::model::agent_access::{Access, TargetBody, visibility_of};
@@ -67,10 +67,10 @@ pub(super) struct UpdateAgent {
 /// Changes an agent. A task that runs is not affected; the next claim has the new values.
 #[utoipa::path(put, path = "/{id}", tag = "agents", request_body = UpdateAgent,
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = AgentBody), (status = 400, description = "A value is wrong"),
-        (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such agent in the workspace"),
-        (status = 409, description = "The name is taken")))]
+    responses((status = 200, body = AgentBody), (status = 400, body = ErrorBody, description = "A value is wrong"),
+        (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such agent in the workspace"),
+        (status = 409, body = ErrorBody, description = "The name is taken")))]
 pub(super) async fn update(
     app: App,
     scope: Scope,

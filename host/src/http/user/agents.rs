@@ -12,12 +12,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::agent_answer::{Details, Reader, for_writer};
-use super::{agent_env, agent_skills, agent_update, mount_scoped};
+use super::{agent_activity, agent_archive, agent_env, agent_skills, agent_update, mount_scoped};
 use crate::app::App;
 use crate::dispatch::refresh;
 use crate::http::agent_path::VisibleAgent;
 use crate::http::body::StrictBody;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::query::Query;
 use crate::model::agent::{Agent, Toolkits};
@@ -40,6 +40,8 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, agent_update::update))
+        .merge(agent_activity::on_agents())
+        .merge(agent_archive::on_agents())
         .merge(agent_env::on_agents())
         .merge(agent_skills::on_agents());
     mount_scoped(app, "/api/agents", routes)
@@ -71,8 +73,8 @@ async fn list(app: App, scope: Scope, Query(filter): Query<Filter>) -> Result<Js
 /// One agent.
 #[utoipa::path(get, path = "/{id}", tag = "agents",
     params(("id" = String, Path, description = "The agent's id")),
-    responses((status = 200, body = AgentBody), (status = 403, description = "Not shared with the caller"),
-        (status = 404, description = "No such agent in the workspace")))]
+    responses((status = 200, body = AgentBody), (status = 403, body = ErrorBody, description = "Not shared with the caller"),
+        (status = 404, body = ErrorBody, description = "No such agent in the workspace")))]
 async fn get(app: App, scope: Scope, VisibleAgent(agent): VisibleAgent) -> Result<Json<AgentBody>, Error> {
     let failed = |error| Error::internal("failed to load agent", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
@@ -111,8 +113,8 @@ struct CreateAgent {
 
 /// Creates an agent that belongs to the caller.
 #[utoipa::path(post, path = "/", tag = "agents", request_body = CreateAgent,
-    responses((status = 201, body = AgentBody), (status = 400, description = "A value is missing or wrong"),
-        (status = 403, description = "The runtime is private"), (status = 409, description = "The name is taken")))]
+    responses((status = 201, body = AgentBody), (status = 400, body = ErrorBody, description = "A value is missing or wrong"),
+        (status = 403, body = ErrorBody, description = "The runtime is private"), (status = 409, body = ErrorBody, description = "The name is taken")))]
 async fn create(
     app: App,
     scope: Scope,

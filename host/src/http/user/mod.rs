@@ -1,6 +1,8 @@
 //! `/api`: what people, bots and agents at work call.
 
+mod agent_activity;
 mod agent_answer;
+mod agent_archive;
 mod agent_env;
 mod agent_skills;
 mod agent_update;
@@ -58,6 +60,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(workspaces::routes(app))
         .merge(runtimes::routes(app))
         .merge(agents::routes(app))
+        .merge(agent_activity::routes(app))
         .merge(skills::routes(app))
         .merge(squads::routes(app))
         .merge(projects::routes(app))

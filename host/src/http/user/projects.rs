@@ -13,7 +13,7 @@ use super::mount_scoped;
 use super::resources::{self, ResourceBody};
 use crate::app::App;
 use crate::http::body::{Body, Sent, StrictBody};
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::project_path::ProjectInPath;
 use crate::http::query::Query;
@@ -58,7 +58,7 @@ async fn list(app: App, scope: Scope, Query(filter): Query<Filter>) -> Result<Js
 /// One project.
 #[utoipa::path(get, path = "/{id}", tag = "projects",
     params(("id" = String, Path, description = "The project's id")),
-    responses((status = 200, body = ProjectBody), (status = 404, description = "No such project in the workspace")))]
+    responses((status = 200, body = ProjectBody), (status = 404, body = ErrorBody, description = "No such project in the workspace")))]
 async fn get(app: App, ProjectInPath(project): ProjectInPath) -> Result<Json<ProjectBody>, Error> {
     let failed = |error| Error::internal("failed to load project", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
@@ -93,8 +93,8 @@ struct CreatedProject {
 
 /// Creates a project, with its resources or not at all.
 #[utoipa::path(post, path = "/", tag = "projects", request_body = CreateProject,
-    responses((status = 201, body = CreatedProject), (status = 400, description = "A value is missing or wrong"),
-        (status = 409, description = "A resource is named twice")))]
+    responses((status = 201, body = CreatedProject), (status = 400, body = ErrorBody, description = "A value is missing or wrong"),
+        (status = 409, body = ErrorBody, description = "A resource is named twice")))]
 async fn create(
     app: App,
     scope: Scope,
@@ -167,8 +167,8 @@ struct UpdateProject {
 /// Changes a project.
 #[utoipa::path(put, path = "/{id}", tag = "projects", request_body = UpdateProject,
     params(("id" = String, Path, description = "The project's id")),
-    responses((status = 200, body = ProjectBody), (status = 400, description = "A value is wrong"),
-        (status = 404, description = "No such project in the workspace")))]
+    responses((status = 200, body = ProjectBody), (status = 400, body = ErrorBody, description = "A value is wrong"),
+        (status = 404, body = ErrorBody, description = "No such project in the workspace")))]
 async fn update(
     app: App,
     scope: Scope,
@@ -210,8 +210,8 @@ async fn update(
 /// Deletes a project. Its issues stay.
 #[utoipa::path(delete, path = "/{id}", tag = "projects",
     params(("id" = String, Path, description = "The project's id")),
-    responses((status = 204), (status = 403, description = "Not an owner or admin"),
-        (status = 404, description = "No such project in the workspace")))]
+    responses((status = 204), (status = 403, body = ErrorBody, description = "Not an owner or admin"),
+        (status = 404, body = ErrorBody, description = "No such project in the workspace")))]
 async fn delete(app: App, scope: Scope, ProjectInPath(project): ProjectInPath) -> Result<StatusCode, Error> {
     scope.require_admin()?;
     let id = project.id;

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::projects::no_project;
 use crate::app::App;
 use crate::http::body::{Body, Sent};
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::project_path::ProjectInPath;
 use crate::model::ids::ResourceId;
@@ -40,7 +40,7 @@ struct ResourceList {
 /// What is attached to the project, in its order.
 #[utoipa::path(get, path = "/{id}/resources", tag = "projects",
     params(("id" = String, Path, description = "The project's id")),
-    responses((status = 200, body = ResourceList), (status = 404, description = "No such project in the workspace")))]
+    responses((status = 200, body = ResourceList), (status = 404, body = ErrorBody, description = "No such project in the workspace")))]
 async fn list(app: App, ProjectInPath(project): ProjectInPath) -> Result<Json<ResourceList>, Error> {
     let failed = |error| Error::internal("failed to list project resources", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
@@ -110,9 +110,9 @@ pub(super) fn of_new_project(
 /// Attaches something to the project.
 #[utoipa::path(post, path = "/{id}/resources", tag = "projects", request_body = ResourceBody,
     params(("id" = String, Path, description = "The project's id")),
-    responses((status = 201, body = ProjectResource), (status = 400, description = "A value is missing or wrong"),
-        (status = 404, description = "No such project in the workspace"),
-        (status = 409, description = "Attached already")))]
+    responses((status = 201, body = ProjectResource), (status = 400, body = ErrorBody, description = "A value is missing or wrong"),
+        (status = 404, body = ErrorBody, description = "No such project in the workspace"),
+        (status = 409, body = ErrorBody, description = "Attached already")))]
 async fn attach(
     app: App,
     scope: Scope,
@@ -176,9 +176,9 @@ struct UpdateResource {
 #[utoipa::path(put, path = "/{id}/resources/{resourceId}", tag = "projects", request_body = UpdateResource,
     params(("id" = String, Path, description = "The project's id"),
         ("resourceId" = String, Path, description = "The resource's id")),
-    responses((status = 200, body = ProjectResource), (status = 400, description = "A value is wrong"),
-        (status = 404, description = "No such project, or no such resource of it"),
-        (status = 409, description = "Attached already")))]
+    responses((status = 200, body = ProjectResource), (status = 400, body = ErrorBody, description = "A value is wrong"),
+        (status = 404, body = ErrorBody, description = "No such project, or no such resource of it"),
+        (status = 409, body = ErrorBody, description = "Attached already")))]
 async fn update(
     app: App,
     scope: Scope,
@@ -229,7 +229,7 @@ async fn update(
 #[utoipa::path(delete, path = "/{id}/resources/{resourceId}", tag = "projects",
     params(("id" = String, Path, description = "The project's id"),
         ("resourceId" = String, Path, description = "The resource's id")),
-    responses((status = 204), (status = 404, description = "No such project, or no such resource of it")))]
+    responses((status = 204), (status = 404, body = ErrorBody, description = "No such project, or no such resource of it")))]
 async fn detach(
     app: App,
     scope: Scope,

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::skill_path::{ManagedSkill, SkillInPath};
 use crate::model::ids::parse_uuid;
 use crate::model::skill::{FilePlace, SkillFile};
@@ -66,7 +66,7 @@ pub(super) fn checked(sent: Vec<FileBody>) -> Result<Vec<(String, String)>, Erro
 /// The files of a skill, by path.
 #[utoipa::path(get, path = "/{id}/files", tag = "skills",
     params(("id" = String, Path, description = "The skill's id")),
-    responses((status = 200, body = Vec<SkillFile>), (status = 404, description = "No such skill in the workspace")))]
+    responses((status = 200, body = Vec<SkillFile>), (status = 404, body = ErrorBody, description = "No such skill in the workspace")))]
 async fn list(app: App, SkillInPath(skill): SkillInPath) -> Result<Json<Vec<SkillFile>>, Error> {
     let failed = |error| Error::internal("failed to list skill files", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
@@ -76,9 +76,9 @@ async fn list(app: App, SkillInPath(skill): SkillInPath) -> Result<Json<Vec<Skil
 /// Adds a file, or replaces the one of the same path.
 #[utoipa::path(put, path = "/{id}/files", tag = "skills", request_body = FileBody,
     params(("id" = String, Path, description = "The skill's id")),
-    responses((status = 200, body = SkillFile), (status = 400, description = "Not a path for a file"),
-        (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such skill in the workspace")))]
+    responses((status = 200, body = SkillFile), (status = 400, body = ErrorBody, description = "Not a path for a file"),
+        (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such skill in the workspace")))]
 async fn put(
     app: App,
     ManagedSkill(skill): ManagedSkill,
@@ -114,8 +114,8 @@ async fn put(
 #[utoipa::path(delete, path = "/{id}/files/{fileId}", tag = "skills",
     params(("id" = String, Path, description = "The skill's id"),
         ("fileId" = String, Path, description = "The file's id")),
-    responses((status = 204), (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such skill, or no such file of it")))]
+    responses((status = 204), (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such skill, or no such file of it")))]
 async fn remove(
     app: App,
     ManagedSkill(skill): ManagedSkill,

@@ -12,7 +12,7 @@ use super::mount_scoped;
 use super::skill_files::{self, FileBody, checked};
 use crate::app::App;
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::skill_path::{ManagedSkill, SkillInPath};
 use crate::model::ids::SkillId;
@@ -49,7 +49,7 @@ async fn list(app: App, scope: Scope) -> Result<Json<Vec<SkillSummary>>, Error> 
 /// One skill with its files, by path.
 #[utoipa::path(get, path = "/{id}", tag = "skills",
     params(("id" = String, Path, description = "The skill's id")),
-    responses((status = 200, body = SkillWithFiles), (status = 404, description = "No such skill in the workspace")))]
+    responses((status = 200, body = SkillWithFiles), (status = 404, body = ErrorBody, description = "No such skill in the workspace")))]
 async fn get(app: App, SkillInPath(skill): SkillInPath) -> Result<Json<SkillWithFiles>, Error> {
     let failed = |error| Error::internal("failed to load skill", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
@@ -71,8 +71,8 @@ struct SkillBody {
 
 /// Creates a skill with its files. A file that would land on `SKILL.md` is skipped.
 #[utoipa::path(post, path = "/", tag = "skills", request_body = SkillBody,
-    responses((status = 201, body = SkillWithFiles), (status = 400, description = "A value is missing or wrong"),
-        (status = 409, description = "The name is taken")))]
+    responses((status = 201, body = SkillWithFiles), (status = 400, body = ErrorBody, description = "A value is missing or wrong"),
+        (status = 409, body = ErrorBody, description = "The name is taken")))]
 async fn create(
     app: App,
     scope: Scope,
@@ -111,10 +111,10 @@ async fn create(
 /// Changes a skill.
 #[utoipa::path(put, path = "/{id}", tag = "skills", request_body = SkillBody,
     params(("id" = String, Path, description = "The skill's id")),
-    responses((status = 200, body = SkillWithFiles), (status = 400, description = "A value is wrong"),
-        (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such skill in the workspace"),
-        (status = 409, description = "The name is taken")))]
+    responses((status = 200, body = SkillWithFiles), (status = 400, body = ErrorBody, description = "A value is wrong"),
+        (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such skill in the workspace"),
+        (status = 409, body = ErrorBody, description = "The name is taken")))]
 async fn update(
     app: App,
     scope: Scope,
@@ -155,8 +155,8 @@ async fn update(
 /// Deletes a skill. Agents that had it do not have it any more.
 #[utoipa::path(delete, path = "/{id}", tag = "skills",
     params(("id" = String, Path, description = "The skill's id")),
-    responses((status = 204), (status = 403, description = "Not the caller's to change"),
-        (status = 404, description = "No such skill in the workspace")))]
+    responses((status = 204), (status = 403, body = ErrorBody, description = "Not the caller's to change"),
+        (status = 404, body = ErrorBody, description = "No such skill in the workspace")))]
 async fn delete(app: App, scope: Scope, ManagedSkill(skill): ManagedSkill) -> Result<StatusCode, Error> {
     let id = skill.id;
     let deleted: Result<(), StoreError> = app.db.write(move |c| Box::pin(skills::delete(c, id))).await;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::squads::no_squad;
 use crate::app::App;
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{AdminScope, Scope};
 use crate::http::squad_path::SquadInPath;
 use crate::model::ids::{AgentId, SquadId, UserId, WorkspaceId, parse_uuid};
@@ -28,7 +28,7 @@ pub(super) fn on_squads() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/{id}/members", tag = "squads",
     params(("id" = String, Path, description = "The squad's id")),
     responses((status = 200, body = Vec<SquadMemberBody>),
-        (status = 404, description = "No such squad in the workspace")))]
+        (status = 404, body = ErrorBody, description = "No such squad in the workspace")))]
 async fn list(app: App, SquadInPath(squad): SquadInPath) -> Result<Json<Vec<SquadMemberBody>>, Error> {
     let failed = |error| Error::internal("failed to list squad members", error);
     let found = members::list(&mut app.db.reader().await.map_err(failed)?, squad.id).await.map_err(failed)?;
@@ -59,10 +59,10 @@ impl Named {
 /// Adds an agent or a person.
 #[utoipa::path(post, path = "/{id}/members", tag = "squads", request_body = Named,
     params(("id" = String, Path, description = "The squad's id")),
-    responses((status = 201, body = SquadMemberBody), (status = 400, description = "Nobody of this workspace"),
-        (status = 403, description = "Not an owner or admin"),
-        (status = 404, description = "No such squad in the workspace"),
-        (status = 409, description = "In the squad already")))]
+    responses((status = 201, body = SquadMemberBody), (status = 400, body = ErrorBody, description = "Nobody of this workspace"),
+        (status = 403, body = ErrorBody, description = "Not an owner or admin"),
+        (status = 404, body = ErrorBody, description = "No such squad in the workspace"),
+        (status = 409, body = ErrorBody, description = "In the squad already")))]
 async fn add(
     app: App,
     AdminScope(scope): AdminScope,
@@ -95,9 +95,9 @@ async fn add(
 /// Takes somebody out. The leader stays until another one leads.
 #[utoipa::path(delete, path = "/{id}/members", tag = "squads", request_body = Named,
     params(("id" = String, Path, description = "The squad's id")),
-    responses((status = 204), (status = 400, description = "The leader, or no id"),
-        (status = 403, description = "Not an owner or admin"),
-        (status = 404, description = "No such squad, or not a member of it")))]
+    responses((status = 204), (status = 400, body = ErrorBody, description = "The leader, or no id"),
+        (status = 403, body = ErrorBody, description = "Not an owner or admin"),
+        (status = 404, body = ErrorBody, description = "No such squad, or not a member of it")))]
 async fn remove(
     app: App,
     AdminScope(scope): AdminScope,
@@ -124,9 +124,9 @@ async fn remove(
 /// Gives somebody another role.
 #[utoipa::path(patch, path = "/{id}/members/role", tag = "squads", request_body = Named,
     params(("id" = String, Path, description = "The squad's id")),
-    responses((status = 200, body = SquadMemberBody), (status = 400, description = "No id"),
-        (status = 403, description = "Not an owner or admin"),
-        (status = 404, description = "No such squad, or not a member of it")))]
+    responses((status = 200, body = SquadMemberBody), (status = 400, body = ErrorBody, description = "No id"),
+        (status = 403, body = ErrorBody, description = "Not an owner or admin"),
+        (status = 404, body = ErrorBody, description = "No such squad, or not a member of it")))]
 async fn set_role(
     app: App,
     AdminScope(scope): AdminScope,

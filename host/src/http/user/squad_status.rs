@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::squad_path::SquadInPath;
 use crate::model::ids::IssueId;
 use crate::model::time::{Time, seconds};
@@ -56,7 +56,7 @@ struct WorkedOn {
 /// What everyone in the squad is doing, in the order they joined.
 #[utoipa::path(get, path = "/{id}/members/status", tag = "squads",
     params(("id" = String, Path, description = "The squad's id")),
-    responses((status = 200, body = MemberStatuses), (status = 404, description = "No such squad in the workspace")))]
+    responses((status = 200, body = MemberStatuses), (status = 404, body = ErrorBody, description = "No such squad in the workspace")))]
 async fn list(app: App, SquadInPath(squad): SquadInPath) -> Result<Json<MemberStatuses>, Error> {
     let failed = |error| Error::internal("failed to load squad member status", error);
     let mut conn = app.db.reader().await.map_err(failed)?;

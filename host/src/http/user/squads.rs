@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::{mount_scoped, squad_members, squad_status};
 use crate::app::App;
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{AdminScope, Scope};
 use crate::http::squad_path::SquadInPath;
 use crate::model::ids::{AgentId, SquadId};
@@ -49,7 +49,7 @@ async fn list(app: App, scope: Scope) -> Result<Json<Vec<SquadBody>>, Error> {
 /// One squad, archived or not.
 #[utoipa::path(get, path = "/{id}", tag = "squads",
     params(("id" = String, Path, description = "The squad's id")),
-    responses((status = 200, body = SquadBody), (status = 404, description = "No such squad in the workspace")))]
+    responses((status = 200, body = SquadBody), (status = 404, body = ErrorBody, description = "No such squad in the workspace")))]
 async fn get(app: App, SquadInPath(squad): SquadInPath) -> Result<Json<SquadBody>, Error> {
     let failed = |error| Error::internal("failed to load squad", error);
     let members =
@@ -69,8 +69,8 @@ struct CreateSquad {
 
 /// Creates a squad with its leader as the only member.
 #[utoipa::path(post, path = "/", tag = "squads", request_body = CreateSquad,
-    responses((status = 201, body = SquadBody), (status = 400, description = "A value is missing or wrong"),
-        (status = 403, description = "Not an owner or admin")))]
+    responses((status = 201, body = SquadBody), (status = 400, body = ErrorBody, description = "A value is missing or wrong"),
+        (status = 403, body = ErrorBody, description = "Not an owner or admin")))]
 async fn create(
     app: App,
     AdminScope(scope): AdminScope,
@@ -123,9 +123,9 @@ struct UpdateSquad {
 /// Changes a squad.
 #[utoipa::path(put, path = "/{id}", tag = "squads", request_body = UpdateSquad,
     params(("id" = String, Path, description = "The squad's id")),
-    responses((status = 200, body = SquadBody), (status = 400, description = "A value is wrong"),
-        (status = 403, description = "Not an owner or admin"),
-        (status = 404, description = "No such squad in the workspace")))]
+    responses((status = 200, body = SquadBody), (status = 400, body = ErrorBody, description = "A value is wrong"),
+        (status = 403, body = ErrorBody, description = "Not an owner or admin"),
+        (status = 404, body = ErrorBody, description = "No such squad in the workspace")))]
 async fn update(
     app: App,
     AdminScope(scope): AdminScope,
@@ -160,9 +160,9 @@ async fn update(
 /// Archives a squad. What is assigned to it goes to its leader, which starts nothing.
 #[utoipa::path(delete, path = "/{id}", tag = "squads",
     params(("id" = String, Path, description = "The squad's id")),
-    responses((status = 204), (status = 400, description = "Archived already"),
-        (status = 403, description = "Not an owner or admin"),
-        (status = 404, description = "No such squad in the workspace")))]
+    responses((status = 204), (status = 400, body = ErrorBody, description = "Archived already"),
+        (status = 403, body = ErrorBody, description = "Not an owner or admin"),
+        (status = 404, body = ErrorBody, description = "No such squad in the workspace")))]
 async fn archive(
     app: App,
     AdminScope(scope): AdminScope,
