@@ -33,11 +33,35 @@ mod daemon_access;
 mod daemon_authentication;
 /// … how bodies are read.
 mod daemon_bodies;
+/// … the content of skills.
+mod daemon_bundles;
+/// … which task a claim gives.
+mod daemon_claim;
+/// … in a chat, and in an autopilot's run.
+mod daemon_claim_chat;
+/// … and what the task carries.
+mod daemon_claim_contents;
+/// … its good end.
+mod daemon_complete;
 /// … its goodbye.
 mod daemon_deregister;
+/// … its bad one, and the next attempt.
+mod daemon_fail;
+/// … what may be cleaned up.
+mod daemon_gc;
 /// … its signs of life.
 mod daemon_heartbeat;
+/// … a task before it ends.
+mod daemon_lifecycle;
+/// … what its agent says.
+mod daemon_messages;
 /// … the agent CLIs of a daemon.
 mod daemon_register;
+/// … where it can be resumed.
+mod daemon_session;
+/// … what ends tasks whose daemon went away.
+mod daemon_sweeps;
+/// … what a run used.
+mod daemon_usage;
 /// … what it synchronises of a workspace.
 mod daemon_workspaces;

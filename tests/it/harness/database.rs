@@ -139,6 +139,9 @@ fn sqlite_row(row: &SqliteRow) -> Value {
         let raw = row.try_get_raw(place).unwrap();
         let value = if raw.is_null() {
             Value::Null
+        } else if column.type_info().name() == "BOOLEAN" {
+            // Kept as a number; only the column knows.
+            row.get::<bool, _>(place).into()
         } else {
             match raw.type_info().name() {
                 "BLOB" => match row.try_get::<Uuid, _>(place) {
@@ -146,7 +149,6 @@ fn sqlite_row(row: &SqliteRow) -> Value {
                     Err(_) => row.get::<Vec<u8>, _>(place).into(),
                 },
                 "INTEGER" => row.get::<i64, _>(place).into(),
-                "BOOLEAN" => row.get::<bool, _>(place).into(),
                 "REAL" => row.get::<f64, _>(place).into(),
                 _ => text(row.get_unchecked(place)),
             }

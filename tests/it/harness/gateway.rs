@@ -244,6 +244,12 @@ impl Gateway {
         self.data.database.execute(sql, &arguments).await
     }
 
+    /// Sets one column of the row with this id.
+    pub async fn change(&self, table: &str, id: Uuid, column: &str, value: Value) {
+        let sql = format!("UPDATE {table} SET {column} = $2 WHERE id = $1");
+        assert_eq!(self.execute(&sql, serde_json::json!([id, value])).await, 1, "{sql}");
+    }
+
     /// Adds a row from an object; `null` members are left to the column's default.
     pub async fn insert(&self, table: &str, row: Value) {
         self.data.database.insert(table, &row).await;

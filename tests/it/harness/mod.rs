@@ -37,7 +37,7 @@
 //! **Rows.** [`Gateway::rows`], [`Gateway::row`], [`Gateway::value`] and [`Gateway::execute`] take one SQL text for
 //! both databases with `$1` parameters as a JSON list: a string that reads as a UUID or an RFC 3339
 //! time is bound as one, and rows come back as JSON, alike on both. [`Gateway::insert`] adds a
-//! row from a JSON object. `seed_workspace`, `seed_agent`, `seed_issue`, `seed_task` and the others add what a scenario
+//! row from a JSON object, [`Gateway::change`] sets one column of one row. `seed_workspace`, `seed_agent`, `seed_issue`, `seed_task` and the others add what a scenario
 //! needs before it begins. [`Gateway::world`] makes the cast of the conformance list.
 
 #![allow(dead_code, unused_imports, reason = "a tool that no test needs today is there for the next one")]
@@ -56,7 +56,7 @@ mod world;
 
 pub use client::{Client, Payload, id_of};
 pub use gateway::{Gateway, run, run_with};
-pub use reply::Reply;
+pub use reply::{Reply, check_members};
 pub use routes::DAEMON_ROUTES;
 pub use seed::{ahead, fresh_token, hash, over};
 pub use world::World;

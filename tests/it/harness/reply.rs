@@ -56,3 +56,13 @@ impl std::fmt::Display for Reply {
         write!(f, "{} was answered {}: {shown}", self.call, self.status)
     }
 }
+
+/// Every member of `expected` has this value in `body`; one that is `null` is absent.
+#[track_caller]
+pub fn check_members(body: &Value, expected: &Value) {
+    for (member, value) in expected.as_object().unwrap() {
+        let found = body.get(member);
+        let holds = if value.is_null() { found.is_none() } else { found == Some(value) };
+        assert!(holds, "`{member}` should be {value} in {body}");
+    }
+}
