@@ -73,13 +73,7 @@ async fn store(
     Ok(Some(Edited { comment, restart: issue.map(|issue| Restart { issue, cancelled }) }))
 }
 
-async fn restart_for(
-    app: &App,
-    by: Actor,
-    issue: &Issue,
-    comment: &Comment,
-    suppressed: &BTreeSet<AgentId>,
-) {
+async fn restart_for(app: &App, by: Actor, issue: &Issue, comment: &Comment, suppressed: &BTreeSet<AgentId>) {
     let gates = async {
         let mut conn = app.db.reader().await?;
         let editor = permission::of_actor(&mut conn, by).await?;

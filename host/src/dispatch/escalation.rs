@@ -7,9 +7,11 @@ use serde_json::Value;
 use super::enqueue::{self, EnqueueError, Fallback, IssueRun};
 use super::route::Run;
 use crate::app::App;
+use crate::model::ids::{AgentId, IssueId, TaskId};
 use crate::model::issue::Issue;
 use crate::model::task::Task;
-use crate::store::workspaces;
+use crate::model::time::Time;
+use crate::store::{Conn, StoreError, escalations, tokens, workspaces};
 
 /// How long the one who is asked has, unless the workspace says otherwise.
 const PATIENCE: i64 = 300;
@@ -18,12 +20,7 @@ const MOST_PATIENCE: i64 = 10 * 365 * 24 * 60 * 60;
 
 /// Queues a run, and lets another agent stand by for it. Both or neither are stored: a run
 /// that starts at once must find whom to stand down.
-pub async fn issue_run(
-    app: &App,
-    issue: &Issue,
-    run: IssueRun,
-    fallback: Run,
-) -> Result<Task, EnqueueError> {
+pub async fn issue_run(app: &App, issue: &Issue, run: IssueRun, fallback: Run) -> Result<Task, EnqueueError> {
     let now = app.clock.now();
     let (queued_on, workspace_id) = (issue.clone(), issue.workspace_id);
     let task: Task = app
@@ -37,7 +34,11 @@ pub async fn issue_run(
                 if let (Some(trigger), Some(after)) = (trigger, after) {
                     let Run { agent_id, leads } = fallback;
                     let fallback = Fallback { agent_id, leads, trigger, primary: primary.id, after };
-                    enqueue::insert_fallback(c, &queued_on, fallback, now).await?;
+                    let stored = enqueue::insert_fallback(c, &queued_on, fallback, now).await;
+                    // An agent that was retired meanwhile cannot stand by.
+                    if let Err(EnqueueError::Store(error)) = stored {
+                        return Err(error.into());
+                    }
                 }
                 Ok::<_, EnqueueError>(primary)
             })
@@ -45,6 +46,31 @@ pub async fn issue_run(
         .await?;
     enqueue::announce(app, workspace_id, &task);
     Ok(task)
+}
+
+/// Ends what stands by for a task that has started. Nobody is told: nobody was told of it.
+pub async fn stand_down(conn: &mut Conn, primary: TaskId, now: Time) -> Result<(), StoreError> {
+    let ended = escalations::cancel_of(conn, primary, now).await?;
+    revoke(conn, &ended).await
+}
+
+/// Ends what stands by for any task of an agent on an issue where it has spoken.
+pub async fn stand_down_on(
+    conn: &mut Conn,
+    issue: IssueId,
+    agent: AgentId,
+    now: Time,
+) -> Result<(), StoreError> {
+    let ended = escalations::cancel_on(conn, issue, agent, now).await?;
+    revoke(conn, &ended).await
+}
+
+/// One that was handed out already has a token.
+async fn revoke(conn: &mut Conn, ended: &[TaskId]) -> Result<(), StoreError> {
+    for task in ended {
+        tokens::delete_of_task(conn, *task).await?;
+    }
+    Ok(())
 }
 
 /// What a workspace's settings say; `None` when nobody stands by there.

@@ -77,7 +77,11 @@ async fn authorise(conn: &mut Conn, by: Actor, issue: &Issue) -> Result<(SquadId
     let squad = squad.ok_or(EvaluationError::NoSquad)?;
     match (by, task) {
         (Actor::Agent { id, .. }, Some(task)) if id == squad.leader_id => {
-            if on_issue { Ok((squad_id, task)) } else { Err(EvaluationError::OtherIssue) }
+            if on_issue {
+                Ok((squad_id, task))
+            } else {
+                Err(EvaluationError::OtherIssue)
+            }
         }
         _ => Err(EvaluationError::NotLeader),
     }

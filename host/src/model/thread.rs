@@ -110,7 +110,8 @@ mod tests {
         let deep = comment(Some(&reply), None);
         let stray = comment(Some(&comment(None, None)), None);
         let found = roots(&[deep.clone(), root.clone(), reply.clone(), stray.clone()]);
-        for (id, expected) in [(root.id, root.id), (reply.id, root.id), (deep.id, root.id), (stray.id, stray.id)]
+        for (id, expected) in
+            [(root.id, root.id), (reply.id, root.id), (deep.id, root.id), (stray.id, stray.id)]
         {
             assert_eq!(found[&id], expected);
         }

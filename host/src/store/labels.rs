@@ -40,11 +40,7 @@ fn by_name(mut labels: Vec<Label>) -> Vec<Label> {
     labels
 }
 
-pub async fn find(
-    conn: &mut Conn,
-    workspace: WorkspaceId,
-    id: LabelId,
-) -> Result<Option<Label>, StoreError> {
+pub async fn find(conn: &mut Conn, workspace: WorkspaceId, id: LabelId) -> Result<Option<Label>, StoreError> {
     const SQL: &str = "SELECT id, workspace_id, name, color, created_at, updated_at FROM issue_label
         WHERE id = $1 AND workspace_id = $2";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(workspace).fetch_optional(c).await)?)
@@ -124,14 +120,15 @@ pub async fn list_on_issue(conn: &mut Conn, issue: IssueId) -> Result<Vec<Label>
 
 /// The labels of several issues; each issue's by name.
 pub async fn list_on_issues(conn: &mut Conn, issues: &Ids) -> Result<Vec<Labelled>, StoreError> {
-    const SQLITE: &str = "SELECT t.issue_id, l.id, l.workspace_id, l.name, l.color, l.created_at, l.updated_at
+    const SQLITE: &str =
+        "SELECT t.issue_id, l.id, l.workspace_id, l.name, l.color, l.created_at, l.updated_at
         FROM issue_to_label t JOIN issue_label l ON l.id = t.label_id
         WHERE t.issue_id IN (SELECT unhex(value) FROM json_each($1))";
-    const POSTGRES: &str = "SELECT t.issue_id, l.id, l.workspace_id, l.name, l.color, l.created_at, l.updated_at
+    const POSTGRES: &str =
+        "SELECT t.issue_id, l.id, l.workspace_id, l.name, l.color, l.created_at, l.updated_at
         FROM issue_to_label t JOIN issue_label l ON l.id = t.label_id WHERE t.issue_id = ANY($1)";
     let sql = by_engine!(conn, sqlite: SQLITE, postgres: POSTGRES);
-    let mut found: Vec<Labelled> =
-        on_conn!(conn, |c| sqlx::query_as(sql).bind(issues).fetch_all(c).await)?;
+    let mut found: Vec<Labelled> = on_conn!(conn, |c| sqlx::query_as(sql).bind(issues).fetch_all(c).await)?;
     found.sort_by_cached_key(|found| (name_key(&found.label.name), found.label.id));
     Ok(found)
 }

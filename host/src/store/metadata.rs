@@ -15,18 +15,12 @@ pub async fn find_for_update(
 ) -> Result<Option<Value>, StoreError> {
     // SQLite has one writer.
     const SQLITE: &str = "SELECT metadata FROM issue WHERE id = $1 AND workspace_id = $2";
-    const POSTGRES: &str =
-        "SELECT metadata FROM issue WHERE id = $1 AND workspace_id = $2 FOR NO KEY UPDATE";
+    const POSTGRES: &str = "SELECT metadata FROM issue WHERE id = $1 AND workspace_id = $2 FOR NO KEY UPDATE";
     let sql = by_engine!(conn, sqlite: SQLITE, postgres: POSTGRES);
     Ok(on_conn!(conn, |c| sqlx::query_scalar(sql).bind(issue).bind(workspace).fetch_optional(c).await)?)
 }
 
-pub async fn update(
-    conn: &mut Conn,
-    issue: IssueId,
-    metadata: &Value,
-    now: Time,
-) -> Result<(), StoreError> {
+pub async fn update(conn: &mut Conn, issue: IssueId, metadata: &Value, now: Time) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE issue SET metadata = $2, updated_at = $3 WHERE id = $1";
     on_conn!(conn, |c| sqlx::query(SQL).bind(issue).bind(metadata).bind(now).execute(c).await.map(drop))?;
     Ok(())

@@ -46,8 +46,7 @@ pub async fn find_on_comment(
     comment: CommentId,
     by: By<'_>,
 ) -> Result<Option<CommentReaction>, StoreError> {
-    const SQL: &str =
-        "SELECT id, comment_id, actor_type, actor_id, emoji, created_at FROM comment_reaction
+    const SQL: &str = "SELECT id, comment_id, actor_type, actor_id, emoji, created_at FROM comment_reaction
         WHERE comment_id = $1 AND actor_type = $2 AND actor_id = $3 AND emoji = $4";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
         .bind(comment)
@@ -59,11 +58,7 @@ pub async fn find_on_comment(
 }
 
 /// Takes a reaction off a comment. Says whether it was there.
-pub async fn delete_on_comment(
-    conn: &mut Conn,
-    comment: CommentId,
-    by: By<'_>,
-) -> Result<bool, StoreError> {
+pub async fn delete_on_comment(conn: &mut Conn, comment: CommentId, by: By<'_>) -> Result<bool, StoreError> {
     const SQL: &str = "DELETE FROM comment_reaction
         WHERE comment_id = $1 AND actor_type = $2 AND actor_id = $3 AND emoji = $4 RETURNING id";
     let row: Option<Uuid> = on_conn!(conn, |c| sqlx::query_scalar(SQL)

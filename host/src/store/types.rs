@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::model::agent::Toolkits;
 use crate::model::ids::{
-    AgentId, AutopilotRunId, ChatSessionId, CommentId, IssueId, ProjectId, ResourceId, RuntimeId, SkillId,
-    SquadId, TaskId, UserId, WorkspaceId,
+    AgentId, AutopilotRunId, ChatSessionId, CommentId, IssueId, LabelId, ProjectId, ResourceId, RuntimeId,
+    SkillId, SquadId, TaskId, UserId, WorkspaceId,
 };
 use crate::model::status::TaskStatus;
 
@@ -61,6 +61,7 @@ ids!(
     ResourceId,
     SquadId,
     SkillId,
+    LabelId,
     ChatSessionId,
     AutopilotRunId,
 );

@@ -168,10 +168,7 @@ mod tests {
         assert_eq!(part(&[("roots-only", "true"), ("since", AT)]), Part::Roots);
         assert_eq!(part(&[("roots_only", "false"), ("fold", "true")]), Part::All);
         assert_eq!(part(&[("thread", ID)]), Part::Thread(id));
-        assert_eq!(
-            part(&[("thread", ID), ("tail", "0")]),
-            Part::Tail { anchor: id, count: 0, before: None }
-        );
+        assert_eq!(part(&[("thread", ID), ("tail", "0")]), Part::Tail { anchor: id, count: 0, before: None });
         assert_eq!(
             part(&[("thread", ID), ("tail", "9999"), ("before", AT), ("before-id", ID)]),
             Part::Tail { anchor: id, count: MOST, before }

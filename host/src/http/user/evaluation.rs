@@ -60,8 +60,8 @@ async fn record(
 ) -> Result<(StatusCode, Json<Recorded>), Error> {
     let wanted = sent.outcome.unwrap_or_default();
     let outcome = OUTCOMES.into_iter().find(|outcome| *outcome == wanted);
-    let outcome = outcome
-        .ok_or_else(|| Error::bad_request("outcome must be 'action', 'no_action', or 'failed'"))?;
+    let outcome =
+        outcome.ok_or_else(|| Error::bad_request("outcome must be 'action', 'no_action', or 'failed'"))?;
     let reason = sent.reason.unwrap_or_default();
     let activity = evaluation::record(&app, scope.actor, &issue, outcome, reason).await?;
     let created_at = seconds(activity.created_at);

@@ -5,7 +5,12 @@ mod agent_env;
 mod agent_skills;
 mod agent_update;
 mod agents;
+mod comment_edit;
+mod comment_list;
+mod comment_path;
+mod comment_query;
 mod comments;
+mod evaluation;
 mod invitations;
 mod issue_batch;
 mod issue_children;
@@ -17,11 +22,15 @@ mod issue_rerun;
 mod issue_tasks;
 mod issue_update;
 mod issues;
+mod labels;
 mod login;
 mod me;
 mod members;
+mod metadata;
 mod projects;
 mod quick_create;
+mod reactions;
+mod resolutions;
 mod resources;
 mod runtime_profiles;
 mod runtime_requests;
@@ -31,8 +40,10 @@ mod skills;
 mod squad_members;
 mod squad_status;
 mod squads;
+mod subscribers;
 mod tasks;
 mod tokens;
+mod trigger_preview;
 mod workspaces;
 
 use axum::middleware::from_fn_with_state;
@@ -56,6 +67,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(issues::routes(app))
         .merge(tasks::routes(app))
         .merge(comments::routes(app))
+        .merge(labels::routes(app))
 }
 
 /// A prefix under which everything asks for a token before it is matched.

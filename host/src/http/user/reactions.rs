@@ -107,14 +107,15 @@ async fn remove_from_issue(
     let (actor, id, taken) = (scope.actor, issue.id, emoji.clone());
     let removed = app
         .db
-        .write(move |c| {
-            Box::pin(async move { reactions::delete_on_issue(c, id, by(actor, &taken)).await })
-        })
+        .write(move |c| Box::pin(async move { reactions::delete_on_issue(c, id, by(actor, &taken)).await }))
         .await;
     if removed.map_err(failed)? {
-        app.events.by(actor, scope.workspace_id, "issue_reaction:removed", || {
-            json!({"issue_id": id, "emoji": emoji, "actor_type": actor.kind(), "actor_id": actor.id()})
-        });
+        app.events.by(
+            actor,
+            scope.workspace_id,
+            "issue_reaction:removed",
+            || json!({"issue_id": id, "emoji": emoji, "actor_type": actor.kind(), "actor_id": actor.id()}),
+        );
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -180,9 +181,7 @@ pub(super) async fn remove_from_comment(
     let (actor, id, taken) = (scope.actor, comment.id, emoji.clone());
     let removed = app
         .db
-        .write(move |c| {
-            Box::pin(async move { reactions::delete_on_comment(c, id, by(actor, &taken)).await })
-        })
+        .write(move |c| Box::pin(async move { reactions::delete_on_comment(c, id, by(actor, &taken)).await }))
         .await;
     if removed.map_err(failed)? {
         app.events.by(actor, scope.workspace_id, "reaction:removed", || {

@@ -78,9 +78,7 @@ async fn subscribe(
     let added = app
         .db
         .write(move |c| {
-            Box::pin(
-                async move { subscribers::insert(c, IssueId(issue), kind, id, "manual", now).await },
-            )
+            Box::pin(async move { subscribers::insert(c, IssueId(issue), kind, id, "manual", now).await })
         })
         .await;
     if added.map_err(failed)?.is_some() {

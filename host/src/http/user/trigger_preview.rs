@@ -101,9 +101,7 @@ async fn parent(
     sent: Option<&str>,
 ) -> Result<Option<Comment>, Error> {
     let sent = match sent {
-        Some(text) => {
-            Some(CommentId::parse(text).ok_or_else(|| Error::bad_request("invalid parent_id"))?)
-        }
+        Some(text) => Some(CommentId::parse(text).ok_or_else(|| Error::bad_request("invalid parent_id"))?),
         None => None,
     };
     let id = match editing {
