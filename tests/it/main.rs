@@ -16,6 +16,14 @@ mod gateway;
 
 /// … what they may touch.
 mod daemon_access;
+/// Comments: the cast of their tests,
+mod comment_cast;
+/// … read in every mode,
+mod comment_lists;
+/// … whom they start,
+mod comment_routing;
+/// … written, changed, settled.
+mod comments;
 /// `/api/daemon`: who may enter.
 mod daemon_authentication;
 /// … how bodies are read.
@@ -28,3 +36,9 @@ mod daemon_heartbeat;
 mod daemon_register;
 /// … what it synchronises of a workspace.
 mod daemon_workspaces;
+/// Who stands by when an agent does not react.
+mod escalation;
+/// Labels, metadata, followers, reactions.
+mod labels;
+/// What a squad's leader makes of a turn.
+mod squad_evaluation;
