@@ -27,6 +27,14 @@ mod skills;
 /// `/api/squads`.
 mod squads;
 
+/// Comments: the cast of their tests,
+mod comment_cast;
+/// … read in every mode,
+mod comment_lists;
+/// … whom they start,
+mod comment_routing;
+/// … written, changed, settled.
+mod comments;
 /// … what they may touch.
 mod daemon_access;
 /// `/api/daemon`: who may enter.
@@ -65,3 +73,9 @@ mod daemon_sweeps;
 mod daemon_usage;
 /// … what it synchronises of a workspace.
 mod daemon_workspaces;
+/// Who stands by when an agent does not react.
+mod escalation;
+/// Labels, metadata, followers, reactions.
+mod labels;
+/// What a squad's leader makes of a turn.
+mod squad_evaluation;

@@ -8,13 +8,16 @@ use uuid::Uuid;
 
 use super::lifecycle::to_the_end;
 use super::permission::Principal;
-use super::triggers;
+use super::route::Author;
+use super::{escalation, followers, triggers};
 use crate::app::App;
 use crate::live::events::Event;
+use crate::model::actor::Actor;
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId, IssueId, TaskId, WorkspaceId};
 use crate::model::issue::{Comment, Issue};
-use crate::store::{Conn, StoreError, comments, issues, tasks};
+use crate::model::subscriber::Subscriber;
+use crate::store::{Conn, StoreError, comments, issues, resolutions};
 
 /// A comment about to be written.
 #[derive(Clone, Debug)]
@@ -67,11 +70,15 @@ pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
         created_at: now,
         updated_at: now,
     };
-    let Posted { comment, issue, reopened } = app.db.write(move |c| Box::pin(store(c, comment))).await?;
+    let Posted { comment, issue, reopened, followers } =
+        app.db.write(move |c| Box::pin(store(c, comment))).await?;
     app.events.publish(|| event(&comment, "comment:created", created(&comment, issue.as_ref())));
     if let Some(root) = reopened {
         let payload = json!({"comment": CommentBody::from(&root)});
         app.events.publish(|| event(&comment, "comment:unresolved", payload));
+    }
+    if let Some(actor) = actor(&comment) {
+        followers::tell(app, comment.workspace_id, actor, &followers);
     }
     Ok(comment)
 }
@@ -81,6 +88,8 @@ struct Posted {
     /// For the event alone.
     issue: Option<Issue>,
     reopened: Option<Comment>,
+    /// Who follows the issue from now on.
+    followers: Vec<Subscriber>,
 }
 
 async fn store(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> {
@@ -88,14 +97,37 @@ async fn store(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> 
     comments::insert(conn, &comment).await?;
     if comment.author_type == "agent" {
         let agent = AgentId(comment.author_id);
-        tasks::cancel_escalations_on(conn, comment.issue_id, agent, now).await?;
+        escalation::stand_down_on(conn, comment.issue_id, agent, now).await?;
     }
     let reopened = match comment.parent_id {
-        Some(_) => comments::reopen_thread(conn, comment.id, now).await?,
+        Some(_) => reopen(conn, comment.id).await?,
         None => None,
     };
+    let mut followers = Vec::new();
+    if let Some(actor) = actor(&comment) {
+        let author = (actor.kind(), actor.id());
+        followers.extend(followers::add(conn, comment.issue_id, author, "commenter", now).await?);
+        followers.extend(followers::add_mentioned(conn, comment.issue_id, &comment.content, now).await?);
+    }
     let issue = issues::find(conn, comment.issue_id).await?;
-    Ok(Posted { comment, issue, reopened })
+    Ok(Posted { comment, issue, reopened, followers })
+}
+
+/// A reply opens a resolved thread again: the root that holds the resolution loses it.
+async fn reopen(conn: &mut Conn, reply: CommentId) -> Result<Option<Comment>, StoreError> {
+    match comments::find_root(conn, reply).await? {
+        Some(root) if root.resolved_at.is_some() => resolutions::clear(conn, root.id).await,
+        _ => Ok(None),
+    }
+}
+
+/// The author as an actor; nobody for the system.
+fn actor(comment: &Comment) -> Option<Actor> {
+    match (Author::of(comment), comment.source_task_id) {
+        (Author::Member(user), _) => Some(Actor::Member(user)),
+        (Author::Agent(id), Some(task_id)) => Some(Actor::Agent { id, task_id }),
+        (Author::Agent(_), None) | (Author::System, _) => None,
+    }
 }
 
 fn created(comment: &Comment, issue: Option<&Issue>) -> serde_json::Value {

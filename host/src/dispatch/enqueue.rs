@@ -89,24 +89,22 @@ pub struct Fallback {
     pub after: TimeDelta,
 }
 
-/// Stores a fallback on an issue.
-pub async fn fallback(app: &App, issue: &Issue, fallback: Fallback) -> Result<Task, EnqueueError> {
-    let now = app.clock.now();
-    let issue = issue.clone();
-    app.db
-        .write(move |c| {
-            Box::pin(async move {
-                let Fallback { agent_id, leads, trigger, primary, after } = fallback;
-                let new = NewTask {
-                    status: TaskStatus::Deferred,
-                    escalation_for_task_id: Some(primary),
-                    fire_at: Some(now + after),
-                    ..on_issue(c, &issue, agent_id, leads, Some(&trigger), now).await?
-                };
-                tasks::insert(c, new).await?.ok_or(EnqueueError::AlreadyPending)
-            })
-        })
-        .await
+/// Stores a fallback on an issue, inside the transaction that queues whoever is asked
+/// first. Nothing is told.
+pub async fn insert_fallback(
+    conn: &mut Conn,
+    issue: &Issue,
+    fallback: Fallback,
+    now: Time,
+) -> Result<Task, EnqueueError> {
+    let Fallback { agent_id, leads, trigger, primary, after } = fallback;
+    let new = NewTask {
+        status: TaskStatus::Deferred,
+        escalation_for_task_id: Some(primary),
+        fire_at: Some(now + after),
+        ..on_issue(conn, issue, agent_id, leads, Some(&trigger), now).await?
+    };
+    tasks::insert(conn, new).await?.ok_or(EnqueueError::AlreadyPending)
 }
 
 /// What every task on an issue has: where its agent runs now, and why it was made.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::autopilot_follow::{self, Ended};
 use super::claim::PREPARE_LEASE;
-use super::{completion, ended, quick_create, refresh, retry, wakeup};
+use super::{completion, ended, escalation, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::agent::Agent;
 use crate::model::failure;
@@ -87,7 +87,7 @@ pub async fn start(app: &App, id: TaskId, workspace_id: WorkspaceId) -> Result<O
             .write_soon(move |c| {
                 Box::pin(async move {
                     let Some(task) = tasks::start(c, id, now).await? else { return Ok(None) };
-                    tasks::cancel_escalations_of(c, id, now).await?;
+                    escalation::stand_down(c, id, now).await?;
                     let runtime = runtimes::find(c, task.runtime_id).await?;
                     let provider = runtime.map(|runtime| runtime.provider).unwrap_or_default();
                     Ok::<_, StoreError>(Some((task, provider)))

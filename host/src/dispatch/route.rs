@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::model::ids::{AgentId, SquadId, UserId};
-use crate::model::issue::{Comment, Issue};
+use crate::model::issue::{Assignee, Comment};
 use crate::model::mention::{Mention, MentionKind, first_call, is_note, mentions};
 
 /// Who wrote a comment.
@@ -28,25 +28,6 @@ impl Author {
     }
 }
 
-/// To whom an issue is assigned, as far as somebody can be started for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Assignee {
-    Agent(AgentId),
-    Squad(SquadId),
-    /// A person, or nobody.
-    Nobody,
-}
-
-impl Assignee {
-    pub fn of(issue: &Issue) -> Self {
-        match (issue.assignee_type.as_deref(), issue.assignee_id) {
-            (Some("agent"), Some(id)) => Self::Agent(AgentId(id)),
-            (Some("squad"), Some(id)) => Self::Squad(SquadId(id)),
-            _ => Self::Nobody,
-        }
-    }
-}
-
 /// The comment at the top of a thread.
 #[derive(Clone, Debug)]
 pub struct Root {
@@ -63,7 +44,7 @@ pub struct Facts {
     pub author: Author,
     /// Whether the author, an agent, worked on the issue as a squad's leader last.
     pub author_led: bool,
-    pub assignee: Assignee,
+    pub assignee: Option<Assignee>,
     /// Who wrote the comment that this one answers.
     pub parent: Option<Author>,
     /// Of the thread that this one continues.
@@ -142,7 +123,7 @@ pub fn route(facts: &Facts) -> Routing {
         return Routing::default();
     }
     if !matches!(facts.author, Author::Member(_)) {
-        let leader = matches!(facts.assignee, Assignee::Squad(_)).then(|| assignee(facts)).flatten();
+        let leader = matches!(facts.assignee, Some(Assignee::Squad(_))).then(|| assignee(facts)).flatten();
         return Routing::one(leader, Source::IssueAssignee);
     }
     if let Some(Author::Agent(agent_id)) = facts.parent {
@@ -206,10 +187,10 @@ fn standing_by(facts: &Facts, routing: Routing) -> Routing {
 
 /// Whom the assignment names, through the leader for a squad.
 fn assignee(facts: &Facts) -> Option<Run> {
-    match facts.assignee {
+    match facts.assignee? {
         Assignee::Agent(agent_id) => startable(facts, Run { agent_id, leads: None }),
         Assignee::Squad(id) => leader(facts, id.0),
-        Assignee::Nobody => None,
+        Assignee::Member(_) => None,
     }
 }
 
@@ -260,7 +241,7 @@ mod tests {
                 content: content.to_owned(),
                 author: Author::Member(self.ann),
                 author_led: false,
-                assignee: Assignee::Agent(self.a),
+                assignee: Some(Assignee::Agent(self.a)),
                 parent: None,
                 root: None,
                 startable: [self.a, self.b, self.lead].into(),
@@ -364,7 +345,7 @@ mod tests {
     fn a_leader_does_not_answer_itself() {
         let w = World::new();
         let leads = Run { agent_id: w.lead, leads: Some(w.squad) };
-        for assignee in [Assignee::Agent(w.a), Assignee::Squad(w.squad)] {
+        for assignee in [Some(Assignee::Agent(w.a)), Some(Assignee::Squad(w.squad))] {
             for text in [at_squad(w.squad), "on it".to_owned()] {
                 let called = text != "on it";
                 let said = |author_led| Facts {
@@ -375,7 +356,7 @@ mod tests {
                 };
                 check_nobody(&said(true));
                 let source = if called { Source::MentionSquadLeader } else { Source::IssueAssignee };
-                if called || assignee == Assignee::Squad(w.squad) {
+                if called || assignee == Some(Assignee::Squad(w.squad)) {
                     check(&said(false), source, &[leads]);
                 } else {
                     check_nobody(&said(false));
@@ -394,11 +375,11 @@ mod tests {
             let on_agent = Facts { author, ..w.says("done") };
             check_nobody(&on_agent);
             check(
-                &Facts { assignee: Assignee::Squad(w.squad), ..on_agent.clone() },
+                &Facts { assignee: Some(Assignee::Squad(w.squad)), ..on_agent.clone() },
                 Source::IssueAssignee,
                 &[leads],
             );
-            check_nobody(&Facts { assignee: Assignee::Nobody, ..on_agent.clone() });
+            check_nobody(&Facts { assignee: None, ..on_agent.clone() });
             check_nobody(&Facts { parent: Some(Author::Agent(w.b)), ..on_agent });
         }
     }
@@ -410,10 +391,10 @@ mod tests {
         assert_eq!(check(&reply, Source::ThreadParent, &[agent(w.b)]), Some(agent(w.a)));
         let to_assignee = w.replies(Author::Agent(w.a), "x", &[]);
         assert_eq!(check(&to_assignee, Source::ThreadParent, &[agent(w.a)]), None);
-        let squad = Facts { assignee: Assignee::Squad(w.squad), ..reply.clone() };
+        let squad = Facts { assignee: Some(Assignee::Squad(w.squad)), ..reply.clone() };
         let leads = Run { agent_id: w.lead, leads: Some(w.squad) };
         assert_eq!(check(&squad, Source::ThreadParent, &[agent(w.b)]), Some(leads));
-        let nobody = Facts { assignee: Assignee::Nobody, ..reply };
+        let nobody = Facts { assignee: None, ..reply };
         assert_eq!(check(&nobody, Source::ThreadParent, &[agent(w.b)]), None);
     }
 
@@ -462,7 +443,9 @@ mod tests {
             ..w.replies(w.member(), "", &[])
         };
         check(&under_a_machine, source, &[agent(w.a)]);
-        check_nobody(&Facts { assignee: Assignee::Agent(w.off), ..w.says("hello") });
-        check_nobody(&Facts { assignee: Assignee::Nobody, ..w.says("hello") });
+        check_nobody(&Facts { assignee: Some(Assignee::Agent(w.off)), ..w.says("hello") });
+        for assignee in [None, Some(Assignee::Member(w.ann))] {
+            check_nobody(&Facts { assignee, ..w.says("hello") });
+        }
     }
 }

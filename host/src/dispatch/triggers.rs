@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 use super::enqueue::{self, EnqueueError, IssueRun};
+use super::escalation;
 use super::permission::{self, Principal};
-use super::route::{Assignee, Author, Facts, Root, Routing, Run, Trigger, route};
+use super::route::{Author, Facts, Root, Routing, Run, Trigger, route};
 use crate::app::App;
-use crate::model::actor::Actor;
 use crate::model::ids::{AgentId, CommentId, SquadId};
-use crate::model::issue::{Comment, Issue};
+use crate::model::issue::{Assignee, Comment, Issue};
 use crate::model::mention::{Mention, MentionKind, first_call, mentions};
 use crate::store::batch::Ids;
 use crate::store::routing::{self, Started};
@@ -66,14 +66,17 @@ pub(super) async fn start(
         }
     };
     let (triggers, fallback) = plan.without(suppressed);
-    let _ = fallback;
     for trigger in triggers {
         let run = IssueRun {
             leads: trigger.run.leads,
             trigger: Some(comment.clone()),
             ..IssueRun::of(trigger.run.agent_id)
         };
-        match enqueue::issue_run(app, issue, run).await {
+        let queued = match fallback {
+            Some(fallback) => escalation::issue_run(app, issue, run, fallback).await,
+            None => enqueue::issue_run(app, issue, run).await,
+        };
+        match queued {
             // Already pending: somebody was faster, and that task reads this comment too.
             Ok(_) | Err(EnqueueError::AlreadyPending) => {}
             Err(error) => tracing::warn!(
@@ -117,14 +120,6 @@ pub async fn plan(
     Ok(Plan { routing, pending: pending.into_iter().collect() })
 }
 
-/// On whose behalf an actor starts agents.
-pub async fn principal(conn: &mut Conn, actor: Actor) -> Result<Principal, StoreError> {
-    match actor {
-        Actor::Member(user) => Ok(Principal::Member(user)),
-        Actor::Agent { task_id, .. } => permission::of_agent(conn, task_id).await,
-    }
-}
-
 /// On whose behalf the author of a stored comment starts agents.
 pub async fn principal_of(conn: &mut Conn, comment: &Comment) -> Result<Principal, StoreError> {
     match (Author::of(comment), comment.source_task_id) {
@@ -140,7 +135,7 @@ async fn facts(
     draft: Draft<'_>,
     gates: &[Principal],
 ) -> Result<Facts, StoreError> {
-    let assignee = Assignee::of(issue);
+    let assignee = issue.assignee();
     let parent = draft.parent.map(Author::of);
     let root = match draft.parent {
         Some(parent) => root(conn, issue, parent).await?,
@@ -154,9 +149,9 @@ async fn facts(
     let root_call = root.as_ref().and_then(|root| first_call(&root.content));
     let (mut squads, mut candidates) = called(mentions(draft.content).into_iter().chain(root_call));
     match assignee {
-        Assignee::Agent(agent) => candidates.insert(agent.0),
-        Assignee::Squad(squad) => squads.insert(squad.0),
-        Assignee::Nobody => false,
+        Some(Assignee::Agent(agent)) => candidates.insert(agent.0),
+        Some(Assignee::Squad(squad)) => squads.insert(squad.0),
+        Some(Assignee::Member(_)) | None => false,
     };
     if let Some(Author::Agent(agent)) = parent {
         candidates.insert(agent.0);

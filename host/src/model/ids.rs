@@ -67,6 +67,7 @@ ids! {
     ResourceId,
     SquadId,
     SkillId,
+    LabelId,
     ChatSessionId,
     AutopilotId,
     AutopilotRunId,

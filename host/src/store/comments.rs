@@ -30,6 +30,8 @@ macro_rules! comment_columns {
     };
 }
 
+pub(in crate::store) use comment_columns;
+
 pub async fn find(conn: &mut Conn, id: CommentId) -> Result<Option<Comment>, StoreError> {
     const SQL: &str = concat!("SELECT ", comment_columns!(), " FROM comment WHERE id = $1");
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
@@ -105,20 +107,24 @@ pub async fn insert(conn: &mut Conn, comment: &Comment) -> Result<(), StoreError
     Ok(())
 }
 
-/// A reply opens a resolved thread again: the root that holds the resolution loses it.
-/// Gives that root, if there was one.
-pub async fn reopen_thread(
+/// Gives the comment another text. `None` when there is no such comment.
+pub async fn update_content(
     conn: &mut Conn,
-    reply: CommentId,
+    id: CommentId,
+    content: &str,
     now: Time,
 ) -> Result<Option<Comment>, StoreError> {
     const SQL: &str = concat!(
-        "WITH RECURSIVE up (id, parent_id) AS (
-            SELECT id, parent_id FROM comment WHERE id = $1
-            UNION ALL SELECT c.id, c.parent_id FROM comment c JOIN up ON c.id = up.parent_id)
-        UPDATE comment SET resolved_at = NULL, resolved_by_type = NULL, resolved_by_id = NULL, updated_at = $2
-        WHERE id = (SELECT id FROM up WHERE parent_id IS NULL) AND resolved_at IS NOT NULL RETURNING ",
+        "UPDATE comment SET content = $2, updated_at = $3 WHERE id = $1 RETURNING ",
         comment_columns!()
     );
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(reply).bind(now).fetch_optional(c).await)?)
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(content).bind(now).fetch_optional(c).await)?)
+}
+
+/// Takes the comment away, and the answers to it. Says whether it was there.
+pub async fn delete(conn: &mut Conn, id: CommentId) -> Result<bool, StoreError> {
+    const SQL: &str = "DELETE FROM comment WHERE id = $1 RETURNING id";
+    let row: Option<CommentId> =
+        on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(id).fetch_optional(c).await)?;
+    Ok(row.is_some())
 }

@@ -36,3 +36,28 @@ pub async fn insert(
         .fetch_optional(c)
         .await)?)
 }
+
+/// Everyone who follows the issue, in the order they began.
+pub async fn list(conn: &mut Conn, issue: IssueId) -> Result<Vec<Subscriber>, StoreError> {
+    const SQL: &str = "SELECT issue_id, user_type, user_id, reason, created_at FROM issue_subscriber
+        WHERE issue_id = $1 ORDER BY created_at, user_type, user_id";
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(issue).fetch_all(c).await)?)
+}
+
+/// Lets somebody follow the issue no more. Says whether they did.
+pub async fn delete(
+    conn: &mut Conn,
+    issue: IssueId,
+    user_type: &str,
+    user_id: Uuid,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "DELETE FROM issue_subscriber WHERE issue_id = $1 AND user_type = $2 AND user_id = $3
+        RETURNING user_id";
+    let row: Option<Uuid> = on_conn!(conn, |c| sqlx::query_scalar(SQL)
+        .bind(issue)
+        .bind(user_type)
+        .bind(user_id)
+        .fetch_optional(c)
+        .await)?;
+    Ok(row.is_some())
+}

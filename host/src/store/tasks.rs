@@ -246,38 +246,6 @@ pub async fn cancel(conn: &mut Conn, id: TaskId, now: Time) -> Result<Option<Tas
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(now).fetch_optional(c).await)?)
 }
 
-/// Silently ends the fallbacks that wait in case `primary` never starts.
-pub async fn cancel_escalations_of(conn: &mut Conn, primary: TaskId, now: Time) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE agent_task_queue
-        SET status = 'cancelled', completed_at = $2, prepare_lease_expires_at = NULL
-        WHERE escalation_for_task_id = $1
-            AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory')";
-    on_conn!(conn, |c| sqlx::query(SQL).bind(primary).bind(now).execute(c).await.map(drop))?;
-    Ok(())
-}
-
-/// The same for every primary task of one agent on one issue: it has spoken.
-pub async fn cancel_escalations_on(
-    conn: &mut Conn,
-    issue: IssueId,
-    primary_agent: AgentId,
-    now: Time,
-) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE agent_task_queue
-        SET status = 'cancelled', completed_at = $3, prepare_lease_expires_at = NULL
-        WHERE status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory')
-            AND escalation_for_task_id IN
-                (SELECT id FROM agent_task_queue WHERE issue_id = $1 AND agent_id = $2)";
-    on_conn!(conn, |c| sqlx::query(SQL)
-        .bind(issue)
-        .bind(primary_agent)
-        .bind(now)
-        .execute(c)
-        .await
-        .map(drop))?;
-    Ok(())
-}
-
 /// Only the status, for a daemon that asks whether it may go on.
 pub async fn find_status(conn: &mut Conn, id: TaskId) -> Result<Option<TaskStatus>, StoreError> {
     const SQL: &str = "SELECT status FROM agent_task_queue WHERE id = $1";

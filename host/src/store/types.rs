@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::model::agent::Toolkits;
 use crate::model::ids::{
-    AgentId, AutopilotId, AutopilotRunId, ChatSessionId, CommentId, DeliveryId, IssueId, ProjectId,
+    AgentId, AutopilotId, AutopilotRunId, ChatSessionId, CommentId, DeliveryId, IssueId, LabelId, ProjectId,
     ResourceId, RuntimeId, SkillId, SquadId, TaskId, TriggerId, UserId, WorkspaceId,
 };
 use crate::model::status::TaskStatus;
@@ -61,6 +61,7 @@ ids!(
     ResourceId,
     SquadId,
     SkillId,
+    LabelId,
     ChatSessionId,
     AutopilotId,
     AutopilotRunId,

@@ -1,6 +1,6 @@
-//! Comments on an issue: written and listed.
+//! Comments: written here; read, changed and settled in the files beside.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,40 +9,54 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::{comment_edit, comment_list, mount_scoped, reactions, resolutions, trigger_preview};
 use crate::app::App;
 use crate::dispatch::comment::{self, NewComment};
-use crate::dispatch::triggers;
+use crate::dispatch::permission;
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::issue_path::IssueInPath;
 use crate::model::actor::Actor;
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId, parse_uuid};
-use crate::model::issue::{COMMENT_TYPES, Issue};
-use crate::store::{Conn, comments, task_transitions, tasks};
+use crate::model::issue::{COMMENT_TYPES, Comment, Issue};
+use crate::model::reaction::CommentReaction;
+use crate::store::batch::Ids;
+use crate::store::{self, Conn, StoreError, comments, task_transitions, tasks};
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
-    let _ = app;
-    OpenApiRouter::new()
+    let routes = OpenApiRouter::new()
+        .routes(routes!(comment_edit::edit, comment_edit::delete))
+        .routes(routes!(resolutions::resolve, resolutions::unresolve))
+        .routes(routes!(reactions::add_to_comment, reactions::remove_from_comment));
+    mount_scoped(app, "/api/comments/{commentId}", routes)
 }
 
 /// What goes under `/api/issues`, whose prefix is mounted in `issues`.
 pub fn on_issues() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, create))
+    OpenApiRouter::new().routes(routes!(comment_list::list, create)).routes(routes!(trigger_preview::preview))
 }
 
-/// The most comments that one answer gives.
-const MOST: i64 = 2000;
+/// The comment as it goes out.
+pub(super) async fn body(app: &App, comment: &Comment) -> Result<CommentBody, StoreError> {
+    let mut conn = app.db.reader().await?;
+    let bodies = bodies(&mut conn, std::slice::from_ref(comment)).await?;
+    Ok(bodies.into_iter().next().unwrap_or_else(|| CommentBody::from(comment)))
+}
 
-#[utoipa::path(get, path = "/{id}/comments", tag = "comments",
-    params(("id" = String, Path, description = "An issue's id or `KEY-n`")),
-    responses((status = 200, body = [CommentBody]), (status = 404)))]
-async fn list(app: App, IssueInPath(issue): IssueInPath) -> Result<Json<Vec<CommentBody>>, Error> {
-    let failed = |error| Error::internal("failed to list comments", error);
-    let mut conn = app.db.reader().await.map_err(failed)?;
-    let found = comments::list(&mut conn, issue.id, None, MOST).await.map_err(failed)?;
-    Ok(Json(found.iter().map(CommentBody::from).collect()))
+/// The comments as they go out, in the order given.
+pub(super) async fn bodies(conn: &mut Conn, comments: &[Comment]) -> Result<Vec<CommentBody>, StoreError> {
+    let ids = Ids::of(comments.iter().map(|comment| comment.id.0));
+    let mut on: HashMap<CommentId, Vec<CommentReaction>> = HashMap::new();
+    for reaction in store::reactions::list_on_comments(conn, &ids).await? {
+        on.entry(reaction.comment_id).or_default().push(reaction);
+    }
+    let bodies = comments.iter().map(|comment| CommentBody {
+        reactions: on.remove(&comment.id).unwrap_or_default(),
+        ..CommentBody::from(comment)
+    });
+    Ok(bodies.collect())
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -59,10 +73,12 @@ struct CommentSent {
     suppress_agent_ids: Option<Vec<String>>,
 }
 
+/// Writes a comment, which starts whom it is for.
 #[utoipa::path(post, path = "/{id}/comments", tag = "comments",
-    params(("id" = String, Path, description = "An issue's id or `KEY-n`")),
+    params(("id" = String, Path, description = "The id, or an identifier such as `KEY-12`")),
     request_body = CommentSent,
-    responses((status = 201, body = CommentBody), (status = 400), (status = 404), (status = 409)))]
+    responses((status = 201, body = CommentBody), (status = 400, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
 async fn create(
     app: App,
     scope: Scope,
@@ -78,7 +94,7 @@ async fn create(
     let suppressed = suppressed(sent.suppress_agent_ids)?;
     may_speak(&mut conn, &issue, scope.actor, parent_id).await?;
     let kind = kind(sent.kind.as_deref().unwrap_or_default())?;
-    let by = triggers::principal(&mut conn, scope.actor).await.map_err(failed)?;
+    let by = permission::of_actor(&mut conn, scope.actor).await.map_err(failed)?;
     drop(conn);
     let new = NewComment {
         issue_id: issue.id,
@@ -135,12 +151,12 @@ fn kind(sent: &str) -> Result<&'static str, Error> {
     })
 }
 
-fn suppressed(sent: Option<Vec<String>>) -> Result<BTreeSet<AgentId>, Error> {
+pub(super) fn suppressed(sent: Option<Vec<String>>) -> Result<BTreeSet<AgentId>, Error> {
     Ok(ids("suppress_agent_ids", sent)?.unwrap_or_default().into_iter().map(AgentId).collect())
 }
 
 /// The ids of a list, if it was sent.
-fn ids(name: &str, sent: Option<Vec<String>>) -> Result<Option<Vec<uuid::Uuid>>, Error> {
+pub(super) fn ids(name: &str, sent: Option<Vec<String>>) -> Result<Option<Vec<uuid::Uuid>>, Error> {
     let invalid = || Error::bad_request(format!("invalid {name}"));
     sent.map(|list| list.iter().map(|text| parse_uuid(text).ok_or_else(invalid)).collect()).transpose()
 }

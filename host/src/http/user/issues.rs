@@ -7,8 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    comments, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_update,
-    mount_scoped, quick_create, tasks,
+    comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_update,
+    labels, metadata, mount_scoped, quick_create, reactions, subscribers, tasks,
 };
 use crate::app::App;
 use crate::dispatch::issue_delete;
@@ -30,7 +30,12 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .routes(routes!(issue_batch::update))
         .routes(routes!(issue_batch::delete))
         .merge(tasks::on_issues())
-        .merge(comments::on_issues());
+        .merge(comments::on_issues())
+        .merge(labels::on_issues())
+        .merge(metadata::on_issues())
+        .merge(subscribers::on_issues())
+        .merge(reactions::on_issues())
+        .merge(evaluation::on_issues());
     mount_scoped(app, "/api/issues", routes)
 }
 

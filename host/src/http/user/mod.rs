@@ -13,7 +13,12 @@ mod autopilots;
 mod chat;
 mod chat_history;
 mod chat_messages;
+mod comment_edit;
+mod comment_list;
+mod comment_path;
+mod comment_query;
 mod comments;
+mod evaluation;
 mod invitations;
 mod issue_batch;
 mod issue_children;
@@ -25,11 +30,15 @@ mod issue_rerun;
 mod issue_tasks;
 mod issue_update;
 mod issues;
+mod labels;
 mod login;
 mod me;
 mod members;
+mod metadata;
 mod projects;
 mod quick_create;
+mod reactions;
+mod resolutions;
 mod resources;
 mod runtime_profiles;
 mod runtime_requests;
@@ -39,8 +48,10 @@ mod skills;
 mod squad_members;
 mod squad_status;
 mod squads;
+mod subscribers;
 mod tasks;
 mod tokens;
+mod trigger_preview;
 mod triggers;
 mod webhooks;
 mod workspaces;
@@ -71,6 +82,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(webhooks::routes())
         .merge(chat::routes(app))
         .merge(chat_history::routes(app))
+        .merge(labels::routes(app))
 }
 
 /// A prefix under which everything asks for a token before it is matched.

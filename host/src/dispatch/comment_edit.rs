@@ -1,0 +1,117 @@
+//! A comment gets another text, or is taken away. The tasks it started end, because what
+//! they were to answer is not there any more.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::cancel::{self, Cancelled};
+use super::lifecycle::to_the_end;
+use super::{permission, triggers};
+use crate::app::App;
+use crate::model::actor::Actor;
+use crate::model::comment_body::CommentBody;
+use crate::model::ids::{AgentId, CommentId};
+use crate::model::issue::{Comment, Issue};
+use crate::model::time::Time;
+use crate::store::task_cancels::CancelScope;
+use crate::store::{Conn, StoreError, comments, issues};
+
+/// Gives the comment another text. When that says something else, the tasks it started
+/// are cancelled, and whom it is for now is started. `None` when there is no such comment.
+///
+/// Agents are started only if both the editor and the author may start them; the task is
+/// still the author's doing.
+pub async fn edit(
+    app: &App,
+    by: Actor,
+    id: CommentId,
+    content: String,
+    suppressed: BTreeSet<AgentId>,
+) -> Result<Option<Comment>, StoreError> {
+    let app = app.clone();
+    to_the_end(async move {
+        let now = app.clock.now();
+        let edited: Option<Edited> =
+            app.db.write(move |c| Box::pin(async move { store(c, id, &content, now).await })).await?;
+        let Some(Edited { comment, restart }) = edited else { return Ok(None) };
+        let payload = || json!({"comment": CommentBody::from(&comment)});
+        app.events.by(by, comment.workspace_id, "comment:updated", payload);
+        if let Some(Restart { issue, cancelled }) = restart {
+            cancelled.announce(&app).await;
+            restart_for(&app, by, &issue, &comment, &suppressed).await;
+        }
+        Ok(Some(comment))
+    })
+    .await
+}
+
+struct Edited {
+    comment: Comment,
+    /// When the text is another one.
+    restart: Option<Restart>,
+}
+
+struct Restart {
+    issue: Issue,
+    cancelled: Cancelled,
+}
+
+async fn store(
+    conn: &mut Conn,
+    id: CommentId,
+    content: &str,
+    now: Time,
+) -> Result<Option<Edited>, StoreError> {
+    let Some(before) = comments::find(conn, id).await? else { return Ok(None) };
+    let Some(comment) = comments::update_content(conn, id, content, now).await? else { return Ok(None) };
+    if before.content == comment.content {
+        return Ok(Some(Edited { comment, restart: None }));
+    }
+    let cancelled = cancel::in_transaction(conn, CancelScope::TriggerComment(id), now).await?;
+    let issue = issues::find(conn, comment.issue_id).await?;
+    Ok(Some(Edited { comment, restart: issue.map(|issue| Restart { issue, cancelled }) }))
+}
+
+async fn restart_for(app: &App, by: Actor, issue: &Issue, comment: &Comment, suppressed: &BTreeSet<AgentId>) {
+    let gates = async {
+        let mut conn = app.db.reader().await?;
+        let editor = permission::of_actor(&mut conn, by).await?;
+        let author = triggers::principal_of(&mut conn, comment).await?;
+        Ok::<_, StoreError>([editor, author])
+    };
+    match gates.await {
+        Ok(gates) => triggers::start(app, issue, comment, &gates, suppressed).await,
+        Err(error) => {
+            tracing::error!(comment.id = %comment.id, %error, "a comment was edited and started nobody");
+        }
+    }
+}
+
+/// Cancels the tasks that the comment started and takes it away, with the answers to it.
+/// Says whether it was there.
+pub async fn delete(app: &App, by: Actor, comment: Comment) -> Result<bool, StoreError> {
+    let app = app.clone();
+    to_the_end(async move {
+        let now = app.clock.now();
+        let id = comment.id;
+        let (cancelled, deleted): (Cancelled, bool) = app
+            .db
+            .write(move |c| {
+                Box::pin(async move {
+                    // First: the deletion would make them forget what started them.
+                    let scope = CancelScope::TriggerComment(id);
+                    let cancelled = cancel::in_transaction(c, scope, now).await?;
+                    Ok::<_, StoreError>((cancelled, comments::delete(c, id).await?))
+                })
+            })
+            .await?;
+        cancelled.announce(&app).await;
+        if deleted {
+            let payload = || json!({"comment_id": comment.id, "issue_id": comment.issue_id});
+            app.events.by(by, comment.workspace_id, "comment:deleted", payload);
+        }
+        Ok(deleted)
+    })
+    .await
+}

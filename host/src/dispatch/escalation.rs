@@ -1,0 +1,103 @@
+//! Somebody stands by: when a reply is for one agent, the issue's assignee is woken later
+//! if that agent does not react.
+
+use chrono::TimeDelta;
+use serde_json::Value;
+
+use super::enqueue::{self, EnqueueError, Fallback, IssueRun};
+use super::route::Run;
+use crate::app::App;
+use crate::model::ids::{AgentId, IssueId, TaskId};
+use crate::model::issue::Issue;
+use crate::model::task::Task;
+use crate::model::time::Time;
+use crate::store::{Conn, StoreError, escalations, tokens, workspaces};
+
+/// How long the one who is asked has, unless the workspace says otherwise.
+const PATIENCE: i64 = 300;
+/// More is as good as never, and keeps dates within what they can be.
+const MOST_PATIENCE: i64 = 10 * 365 * 24 * 60 * 60;
+
+/// Queues a run, and lets another agent stand by for it. Both or neither are stored: a run
+/// that starts at once must find whom to stand down.
+pub async fn issue_run(app: &App, issue: &Issue, run: IssueRun, fallback: Run) -> Result<Task, EnqueueError> {
+    let now = app.clock.now();
+    let (queued_on, workspace_id) = (issue.clone(), issue.workspace_id);
+    let task: Task = app
+        .db
+        .write(move |c| {
+            Box::pin(async move {
+                let trigger = run.trigger.clone();
+                let primary = enqueue::insert_issue_run(c, queued_on.clone(), run, now).await?;
+                let workspace = workspaces::find(c, workspace_id).await?;
+                let after = workspace.and_then(|workspace| patience(&workspace.settings));
+                if let (Some(trigger), Some(after)) = (trigger, after) {
+                    let Run { agent_id, leads } = fallback;
+                    let fallback = Fallback { agent_id, leads, trigger, primary: primary.id, after };
+                    let stored = enqueue::insert_fallback(c, &queued_on, fallback, now).await;
+                    // An agent that was retired meanwhile cannot stand by.
+                    if let Err(EnqueueError::Store(error)) = stored {
+                        return Err(error.into());
+                    }
+                }
+                Ok::<_, EnqueueError>(primary)
+            })
+        })
+        .await?;
+    enqueue::announce(app, workspace_id, &task);
+    Ok(task)
+}
+
+/// Ends what stands by for a task that has started. Nobody is told: nobody was told of it.
+pub async fn stand_down(conn: &mut Conn, primary: TaskId, now: Time) -> Result<(), StoreError> {
+    let ended = escalations::cancel_of(conn, primary, now).await?;
+    revoke(conn, &ended).await
+}
+
+/// Ends what stands by for any task of an agent on an issue where it has spoken.
+pub async fn stand_down_on(
+    conn: &mut Conn,
+    issue: IssueId,
+    agent: AgentId,
+    now: Time,
+) -> Result<(), StoreError> {
+    let ended = escalations::cancel_on(conn, issue, agent, now).await?;
+    revoke(conn, &ended).await
+}
+
+/// One that was handed out already has a token.
+async fn revoke(conn: &mut Conn, ended: &[TaskId]) -> Result<(), StoreError> {
+    for task in ended {
+        tokens::delete_of_task(conn, *task).await?;
+    }
+    Ok(())
+}
+
+/// What a workspace's settings say; `None` when nobody stands by there.
+fn patience(settings: &Value) -> Option<TimeDelta> {
+    let wanted = settings.pointer("/comment_routing/escalation_seconds").and_then(Value::as_i64);
+    let seconds = wanted.unwrap_or(PATIENCE).min(MOST_PATIENCE);
+    TimeDelta::try_seconds(seconds).filter(|_| seconds > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn patience_is_what_the_settings_say() {
+        let check = |seconds: Value, expected: Option<i64>| {
+            let settings = json!({"comment_routing": {"escalation_seconds": seconds}});
+            assert_eq!(patience(&settings).map(|patience| patience.num_seconds()), expected, "{seconds}");
+        };
+        check(json!(60), Some(60));
+        check(json!(0), None);
+        check(json!(-1), None);
+        check(json!(i64::MAX), Some(MOST_PATIENCE));
+        for unreadable in [json!(null), json!("60"), json!(1.5), json!([])] {
+            check(unreadable, Some(PATIENCE));
+        }
+        assert_eq!(patience(&json!({})), patience(&json!(null)));
+    }
+}
