@@ -12,7 +12,8 @@ use super::component::{self, Cache, Component};
 use super::document::{Fault, Wanted, crowded};
 use super::limits::Limits;
 use super::manifest;
-use super::plugin::{Entry, Plugin, describe};
+use super::plugin::{Entry, Plugin};
+use super::sandbox::describe;
 use super::stage::Stage;
 
 /// What applying needs beside the document.

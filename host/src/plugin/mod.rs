@@ -11,12 +11,17 @@ pub mod document;
 mod engine;
 pub mod error;
 pub mod generation;
+pub mod grants;
 mod imports;
 mod limits;
 mod manifest;
 #[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]
 pub mod plugin;
 pub mod plugins;
+mod reader;
+pub mod report;
+mod sandbox;
+pub mod size;
 mod source;
 pub mod stage;
 mod watch;

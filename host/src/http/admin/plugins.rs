@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -112,30 +112,18 @@ fn format_of(headers: &HeaderMap) -> Result<DocumentFormat, Error> {
 }
 
 fn body(generation: &Generation) -> Value {
-    #[derive(Serialize)]
-    struct Granted<'a> {
-        env: &'a [String],
-        write: &'a [String],
-        view: Vec<&'static str>,
-    }
     let plugins: Vec<Value> = generation
         .plugins
         .iter()
         .map(|plugin| {
-            let mut view = Vec::new();
-            if plugin.grants.view_custom_env {
-                view.push("custom_env");
-            }
-            if plugin.grants.view_mcp_secrets {
-                view.push("mcp_secrets");
-            }
             json!({
                 "name": plugin.name,
                 "version": plugin.version,
                 "sha256": plugin.sha256,
                 "stages": plugin.stages,
                 "on_error": plugin.on_error,
-                "grants": Granted { env: &plugin.grants.env, write: &plugin.grants.write, view },
+                "grants": plugin.grants,
+                "limits": plugin.limits,
                 "breaker": plugin.breaker_state(),
                 "counters": plugin.counters(),
             })
