@@ -73,6 +73,8 @@ pub struct Wanted {
 }
 
 pub struct Document {
+    /// As JSON, whatever it was written in.
+    pub text: String,
     pub digest: String,
     pub plugins: Vec<Wanted>,
 }
@@ -113,7 +115,8 @@ impl Document {
         }
         repeated_names(&plugins, &mut faults);
         if faults.is_empty() {
-            Ok(Self { digest: hex::encode(Sha256::digest(value.to_string())), plugins })
+            let text = value.to_string();
+            Ok(Self { digest: hex::encode(Sha256::digest(&text)), text, plugins })
         } else {
             Err((faults, plugins))
         }

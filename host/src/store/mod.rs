@@ -29,6 +29,7 @@ pub mod comments;
 pub mod inbox;
 pub mod issue_list;
 pub mod issue_tree;
+pub mod generations;
 pub mod issues;
 pub mod members;
 pub mod messages;
