@@ -15,12 +15,12 @@ pub mod generation;
 pub mod grants;
 pub mod history;
 mod imports;
-mod limits;
+pub mod limits;
 mod manifest;
 #[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]
 pub mod plugin;
 pub mod plugins;
-mod reader;
+pub mod reader;
 pub mod report;
 mod sandbox;
 pub mod size;

@@ -20,8 +20,13 @@ pub struct Reader<'a> {
     faults: &'a mut Vec<Fault>,
 }
 
-const KEYS: [&str; 9] =
+/// The keys of a `[[plugin]]`, of its limits and of its grants.
+pub const KEYS: [&str; 9] =
     ["name", "source", "sha256", "stages", "enabled", "on_error", "config", "limits", "grants"];
+
+pub const LIMIT_KEYS: [&str; 6] =
+    ["cpu_ms", "wall_ms", "memory_mib", "max_input_bytes", "max_output_bytes", "max_concurrent"];
+pub const GRANT_KEYS: [&str; 3] = ["env", "write", "view"];
 
 impl<'a> Reader<'a> {
     pub fn read(entry: &'a Value, at: String, faults: &'a mut Vec<Fault>) -> Option<Wanted> {
@@ -172,9 +177,7 @@ impl<'a> Reader<'a> {
     fn limits(&mut self) -> Limits {
         let mut limits = Limits::default();
         let table = self.table("limits");
-        let known =
-            ["cpu_ms", "wall_ms", "memory_mib", "max_input_bytes", "max_output_bytes", "max_concurrent"];
-        unknown_keys(&table, &known, self.name.as_deref(), &format!("{}/limits", self.at), self.faults);
+        unknown_keys(&table, &LIMIT_KEYS, self.name.as_deref(), &format!("{}/limits", self.at), self.faults);
         let mut number = |member: &str, default: u64, from: u64, to: u64| match table.get(member) {
             None => default,
             Some(value) => match value.as_u64().filter(|number| (from..=to).contains(number)) {
@@ -204,7 +207,7 @@ impl<'a> Reader<'a> {
         let table = self.table("grants");
         unknown_keys(
             &table,
-            &["env", "write", "view"],
+            &GRANT_KEYS,
             self.name.as_deref(),
             &format!("{}/grants", self.at),
             self.faults,
