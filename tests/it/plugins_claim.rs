@@ -190,7 +190,7 @@ async fn a_plugin_is_removed_under_load(engine: Engine) {
     let gateway = start(engine).await;
     let squad = seed(&gateway).await;
     let user = gateway.user();
-    for _ in 0..40 {
+    for _ in 0..120 {
         let issue = gateway.seed_issue(gateway.workspace, "Load", json!({})).await;
         squad.queue(&gateway, issue).await;
     }
@@ -209,18 +209,14 @@ async fn a_plugin_is_removed_under_load(engine: Engine) {
                     seen.push(id);
                 }
                 None if stop => return seen,
-                None => {
-                    let issue = gateway.seed_issue(gateway.workspace, "Load", json!({})).await;
-                    squad.queue(&gateway, issue).await;
-                }
+                None => tokio::task::yield_now().await,
             }
         }
     };
     let operator = async {
         for document in [&without, BUILT_IN, &without, BUILT_IN, &without] {
             gateway.admin().apply(document).await.expect(200);
-            let task = user.claim(squad.runtime).await;
-            if let Some(task) = task {
+            if let Some(task) = user.claim(squad.runtime).await {
                 let is_briefed = instructions(&task) != INSTRUCTIONS;
                 assert_eq!(is_briefed, document.contains("squad-briefing"), "the next claim has the new set");
                 let id = id_of(&task);
@@ -232,7 +228,7 @@ async fn a_plugin_is_removed_under_load(engine: Engine) {
     };
     let (a, b, c, d, ()) = tokio::join!(worker(), worker(), worker(), worker(), operator);
     let claimed: Vec<Uuid> = [a, b, c, d].concat();
-    assert!(claimed.len() >= 40, "{} claims", claimed.len());
+    assert!(claimed.len() >= 100, "{} claims", claimed.len());
     for id in claimed {
         let trace = gateway.admin().trace(id).await;
         let briefed = trace["steps"].as_array().unwrap().iter().any(|step| step["plugin"] == "squad-briefing");
