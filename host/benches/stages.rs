@@ -18,9 +18,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use switchyard::enrich::{self, Draft};
 use switchyard::model::time::Clock;
 use switchyard::plugin::document::DocumentFormat;
-use switchyard::plugin::generation::Generation;
+use switchyard::plugin::generation::{Generation, Origin};
 use switchyard::plugin::plugin::Plugin;
-use switchyard::plugin::plugins::{Plugins, Settings};
+use switchyard::plugin::plugins::{Plugins, Sent, Settings};
 use switchyard::plugin::stage::{McpInput, Stage};
 use tokio::runtime::Runtime;
 
@@ -36,8 +36,8 @@ const SETS: [(&str, &[&str]); 5] = [
 fn stages(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let cache = tempfile::tempdir().unwrap();
-    let settings = Settings { cache_dir: cache.path().to_owned(), document: None };
-    let plugins = runtime.block_on(Plugins::start(settings, Clock)).unwrap();
+    let settings = Settings { cache_dir: cache.path().to_owned(), document: None, db: None };
+    let plugins = runtime.block_on(Plugins::start(settings, Clock::system())).unwrap();
 
     floors(criterion);
     calls(criterion, &runtime, &plugins.snapshot());
@@ -72,14 +72,14 @@ fn calls(criterion: &mut Criterion, runtime: &Runtime, generation: &Arc<Generati
     let draft = inputs::draft();
     let one = |stage: Stage| generation.serving(stage).next().unwrap().clone();
     let nothing = McpInput { agent_config: None, overlay: None };
-    let full = McpInput { agent_config: draft.agent_mcp_config.clone(), overlay: draft.overlay.clone() };
+    let full = McpInput { agent_config: Some(inputs::agent_config()), overlay: Some(inputs::overlay()) };
     let mut group = criterion.benchmark_group("call");
     let merge = |plugin: Arc<Plugin>, input: McpInput, rounds: u64| {
         let subject = draft.subject.clone();
         runtime.block_on(async move {
             let began = Instant::now();
             for _ in 0..rounds {
-                black_box(plugin.merge_mcp(&subject, &input).await.result.unwrap());
+                black_box(plugin.merge_mcp(&subject, &input, Ok).await.result.unwrap());
             }
             began.elapsed()
         })
@@ -120,7 +120,8 @@ fn calls(criterion: &mut Criterion, runtime: &Runtime, generation: &Arc<Generati
 async fn apply(plugins: &Plugins, names: &[&str]) -> Arc<Generation> {
     let entry = |name: &&str| format!("[[plugin]]\nname = \"{name}\"\nsource = \"builtin:{name}\"\n");
     let document: String = names.iter().map(entry).collect();
-    plugins.apply(&document, DocumentFormat::Toml, None, false).await.unwrap()
+    let sent = Sent { text: document, format: DocumentFormat::Toml, origin: Origin::Api };
+    plugins.apply(sent, false).await.unwrap()
 }
 
 /// Sends claims through the stages; making the draft is not counted.

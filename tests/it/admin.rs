@@ -4,7 +4,7 @@ use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Client, Gateway, id_of};
+use crate::harness::{Client, Gateway, Reply, id_of};
 use crate::plugins_scene::{Scene, beside_built_in};
 
 const CALLS: [(&str, &str); 6] = [
@@ -16,8 +16,8 @@ const CALLS: [(&str, &str); 6] = [
     ("GET", "/admin/tasks/7c9e6679-7425-40de-944b-e07fc1f90ae7/enrichment"),
 ];
 
-fn call(client: &Client, method: &str, path: &str) -> crate::harness::Call {
-    client.call(method.parse().unwrap(), path, ())
+async fn call(client: &Client, method: &str, path: &str) -> Reply {
+    client.call(method.parse().unwrap(), path, ()).await
 }
 
 #[apply(on_both)]
@@ -61,7 +61,8 @@ async fn the_running_set_is_shown_plugin_by_plugin(gateway: &Gateway) {
     assert_eq!(members(&shown), ["applied_at", "digest", "generation", "origin", "plugins"]);
     assert_eq!((&shown["generation"], &shown["origin"]), (&json!(1), &json!("built_in")));
     assert_eq!(shown["digest"].as_str().map(str::len), Some(64));
-    let names: Vec<&Value> = shown["plugins"].as_array().unwrap().iter().map(|plugin| &plugin["name"]).collect();
+    let names: Vec<&Value> =
+        shown["plugins"].as_array().unwrap().iter().map(|plugin| &plugin["name"]).collect();
     assert_eq!(names, ["repo-resolution", "mcp-overlay", "squad-briefing"]);
     let plugin = &shown["plugins"][0];
     assert_eq!(
@@ -101,7 +102,17 @@ async fn a_claim_is_explained_step_by_step(gateway: &Gateway) {
     let step = &steps[1];
     assert_eq!(
         members(step),
-        ["changes", "guest_us", "instantiate_us", "outcome", "plugin", "queue_us", "sha256", "stage", "version"]
+        [
+            "changes",
+            "guest_us",
+            "instantiate_us",
+            "outcome",
+            "plugin",
+            "queue_us",
+            "sha256",
+            "stage",
+            "version"
+        ]
     );
     assert_eq!(step["sha256"], applied["plugins"][3]["sha256"]);
     let change = json!([{"op": "replace", "path": "/agent/instructions", "value": "Be kind.", "was": ""}]);

@@ -10,7 +10,7 @@ use crate::harness::{Client, Engine, Gateway, id_of};
 use crate::plugins_scene::{BUILT_IN, instructions};
 
 /// A squad with an issue in a project: everything that the three plugins work on.
-struct Squad {
+struct Cast {
     runtime: Uuid,
     leader: Uuid,
     worker: Uuid,
@@ -22,12 +22,16 @@ struct Squad {
 
 const INSTRUCTIONS: &str = "You lead the payment team.";
 
-async fn seed(gateway: &Gateway) -> Squad {
+async fn seed(gateway: &Gateway) -> Cast {
     let user = gateway.user();
     let runtime = user.register("dm-1", "claude").await;
     let config = json!({"mcpServers": {"fetch": {"command": "uvx"}, "shared": {"url": "https://own.example"}}, "x": 1});
     let leader = gateway
-        .seed_agent(runtime, "Lea", json!({"instructions": INSTRUCTIONS, "mcp_config": config, "max_concurrent_tasks": 50}))
+        .seed_agent(
+            runtime,
+            "Lea",
+            json!({"instructions": INSTRUCTIONS, "mcp_config": config, "max_concurrent_tasks": 50}),
+        )
         .await;
     let worker = gateway.seed_agent(runtime, "Ben", json!({})).await;
     for skill in ["sql", "rust"] {
@@ -36,23 +40,27 @@ async fn seed(gateway: &Gateway) -> Squad {
     let idle = gateway.seed_agent(runtime, "Cem", json!({})).await;
     let gone = gateway.seed_agent(runtime, "Gone", json!({"archived_at": crate::harness::ahead(0)})).await;
     let person = gateway.join("Pia", "member").await;
-    let squad = gateway.seed_squad(gateway.workspace, "Core", leader, json!({"instructions": "\nShip small.\n"})).await;
+    let squad = gateway
+        .seed_squad(gateway.workspace, "Core", leader, json!({"instructions": "\nShip small.\n"}))
+        .await;
     gateway.seed_squad_member(squad, "agent", worker, " back end ").await;
     gateway.seed_squad_member(squad, "agent", gone, "").await;
     gateway.seed_squad_member(squad, "agent", idle, "").await;
     gateway.seed_squad_member(squad, "member", person.id, "").await;
     let shared = json!([{"url": "https://git.example/shared", "description": "everybody's"}]);
-    gateway.execute("UPDATE workspace SET repos = $2 WHERE id = $1", json!([gateway.workspace, shared])).await;
+    gateway
+        .execute("UPDATE workspace SET repos = $2 WHERE id = $1", json!([gateway.workspace, shared]))
+        .await;
     let project = gateway.seed_project(gateway.workspace, "Payments", json!({})).await;
     let repo = |name: &str| json!({"url": format!("https://git.example/{name}"), "ref": " main "});
     for (position, name) in ["api", "web"].into_iter().enumerate() {
         gateway.seed_resource(project, "github_repo", repo(name), json!({"position": position})).await;
     }
     let issue = gateway.seed_issue(gateway.workspace, "Refunds", json!({"project_id": project})).await;
-    Squad { runtime, leader, worker, idle, person, squad, issue }
+    Cast { runtime, leader, worker, idle, person, squad, issue }
 }
 
-impl Squad {
+impl Cast {
     /// A leader's task with an overlay, on an issue of the same project.
     async fn queue(&self, gateway: &Gateway, issue: Uuid) -> Uuid {
         let overlay = json!({"mcpServers": {
@@ -123,17 +131,23 @@ async fn without_a_plugin_its_part_is_as_stored_and_the_others_stay(engine: Engi
     let own = json!({"mcpServers": {"fetch": {"command": "uvx"}, "shared": {"url": "https://own.example"}}, "x": 1});
     let shared = json!([{"url": "https://git.example/shared", "description": "everybody's"}]);
     for missing in ["repo-resolution", "mcp-overlay", "squad-briefing"] {
-        let document = BUILT_IN.replace(
-            &format!("[[plugin]]\nname = \"{missing}\"\nsource = \"builtin:{missing}\"\n"),
-            "",
-        );
+        let document = BUILT_IN
+            .replace(&format!("[[plugin]]\nname = \"{missing}\"\nsource = \"builtin:{missing}\"\n"), "");
         assert_ne!(document, BUILT_IN);
         gateway.admin().apply(&document).await.expect(200);
         squad.queue(&gateway, squad.issue).await;
         let task = gateway.user().claim_one(squad.runtime).await;
         let is = |name: &str| missing == name;
-        assert_eq!(task["repos"], if is("repo-resolution") { shared.clone() } else { of_project() }, "{missing}");
-        assert_eq!(task["agent"]["mcp_config"], if is("mcp-overlay") { own.clone() } else { merged() }, "{missing}");
+        assert_eq!(
+            task["repos"],
+            if is("repo-resolution") { shared.clone() } else { of_project() },
+            "{missing}"
+        );
+        assert_eq!(
+            task["agent"]["mcp_config"],
+            if is("mcp-overlay") { own.clone() } else { merged() },
+            "{missing}"
+        );
         assert_eq!(instructions(&task) == INSTRUCTIONS, is("squad-briefing"), "{missing}");
         let id = id_of(&task);
         gateway.user().start(id).await;
@@ -194,7 +208,8 @@ async fn a_plugin_is_removed_under_load(engine: Engine) {
         let issue = gateway.seed_issue(gateway.workspace, "Load", json!({})).await;
         squad.queue(&gateway, issue).await;
     }
-    let without = BUILT_IN.replace("[[plugin]]\nname = \"squad-briefing\"\nsource = \"builtin:squad-briefing\"\n", "");
+    let without =
+        BUILT_IN.replace("[[plugin]]\nname = \"squad-briefing\"\nsource = \"builtin:squad-briefing\"\n", "");
     let done = AtomicBool::new(false);
     let worker = async || {
         let mut seen = Vec::new();
@@ -231,7 +246,8 @@ async fn a_plugin_is_removed_under_load(engine: Engine) {
     assert!(claimed.len() >= 100, "{} claims", claimed.len());
     for id in claimed {
         let trace = gateway.admin().trace(id).await;
-        let briefed = trace["steps"].as_array().unwrap().iter().any(|step| step["plugin"] == "squad-briefing");
+        let briefed =
+            trace["steps"].as_array().unwrap().iter().any(|step| step["plugin"] == "squad-briefing");
         // Odd generations have the briefing: the first, and each that put it back.
         assert_eq!(briefed, trace["generation"].as_u64().unwrap() % 2 == 1, "{trace}");
     }

@@ -8,7 +8,8 @@ use crate::harness::{Gateway, id_of};
 use crate::plugins_scene::{Scene, beside_built_in, instructions, plugin};
 
 /// What the agent holds that a plugin must not see.
-const SECRETS: [&str; 6] = ["env-s3cret", "header-s3cret", "query-s3cret", "arg-s3cret", "user-s3cret", "other-s3cret"];
+const SECRETS: [&str; 6] =
+    ["env-s3cret", "header-s3cret", "query-s3cret", "arg-s3cret", "user-s3cret", "other-s3cret"];
 
 async fn give_secrets(gateway: &Gateway, agent: Uuid) {
     let env = json!({"API_TOKEN": "env-s3cret"});
@@ -33,7 +34,9 @@ async fn secrets_are_withheld_unless_granted(gateway: &Gateway) {
         ("grants = { view = [\"custom_env\"] }", vec!["env-s3cret"]),
         ("grants = { view = [\"custom_env\", \"mcp_secrets\"] }", SECRETS.to_vec()),
     ] {
-        scene.apply(&beside_built_in("test-echo", &format!("config = {{ show_claim = true }}\n{granted}"))).await;
+        scene
+            .apply(&beside_built_in("test-echo", &format!("config = {{ show_claim = true }}\n{granted}")))
+            .await;
         let task = scene.claimed().await;
         let shown = instructions(&task);
         for secret in SECRETS {
@@ -115,7 +118,10 @@ async fn what_needs_no_grant_is_applied_in_order(gateway: &Gateway) {
     assert_eq!(task["workspace_context"], "Here.");
     assert_eq!(task["repos"], json!([{"url": "https://git.example/x"}]));
     assert_eq!(task["agent"]["custom_args"], json!(["--quiet"]));
-    assert_eq!(task["agent"]["mcp_config"], json!({"mcpServers": {"search": {"url": "https://search.example"}}}));
+    assert_eq!(
+        task["agent"]["mcp_config"],
+        json!({"mcpServers": {"search": {"url": "https://search.example"}}})
+    );
     let paths: Vec<&str> =
         step["changes"].as_array().unwrap().iter().map(|change| change["path"].as_str().unwrap()).collect();
     let expected =
@@ -146,7 +152,11 @@ async fn an_import_that_nobody_granted_is_refused(gateway: &Gateway) {
     let admin = gateway.admin();
     let refused = admin.apply(&plugin("extra", "test-import", "")).await.expect(422);
     let fault = &refused["faults"][0];
-    assert_eq!((&fault["plugin"], &fault["pointer"]), (&json!("extra"), &json!("/plugin/0/source")), "{refused}");
+    assert_eq!(
+        (&fault["plugin"], &fault["pointer"]),
+        (&json!("extra"), &json!("/plugin/0/source")),
+        "{refused}"
+    );
     let message = fault["message"].as_str().unwrap();
     assert!(message.contains("wasi:clocks/monotonic-clock") && message.contains("no WASI"), "{message}");
     assert_eq!(admin.plugins().await["generation"], 1);

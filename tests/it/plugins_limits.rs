@@ -31,7 +31,14 @@ async fn a_guest_that_misbehaves_loses_only_its_own_part(gateway: &Gateway) {
     skipped(&scene, "test-loop", "limits = { cpu_ms = 10000, wall_ms = 20 }", "timeout").await;
     skipped(&scene, "test-trap", "", "trap").await;
     skipped(&scene, "test-hog", "limits = { memory_mib = 4 }", "memory").await;
-    skipped(&scene, "test-echo", "config = { text = \"x\" }\nlimits = { max_input_bytes = 1024 }", "size").await;
+    let long = "x".repeat(2000);
+    let talkative = format!("config = {{ text = \"{long}\" }}\nlimits = {{ max_output_bytes = 1024 }}");
+    skipped(&scene, "test-echo", &talkative, "size").await;
+    gateway
+        .execute("UPDATE workspace SET context = $2 WHERE id = $1", json!([gateway.workspace, long]))
+        .await;
+    skipped(&scene, "test-echo", "config = { text = \"x\" }\nlimits = { max_input_bytes = 1024 }", "size")
+        .await;
 }
 
 #[apply(on_both)]
@@ -70,7 +77,8 @@ async fn under_fail_the_task_waits_in_the_queue_with_the_reason(gateway: &Gatewa
     ] {
         scene.apply(&beside_built_in(guest, &format!("on_error = \"fail\"\n{more}"))).await;
         let task = scene.claim_for_nothing().await;
-        let row = gateway.row("SELECT status, error FROM agent_task_queue WHERE id = $1", json!([task])).await;
+        let row =
+            gateway.row("SELECT status, error FROM agent_task_queue WHERE id = $1", json!([task])).await;
         assert_eq!(row["status"], "queued", "{guest}: {row}");
         let error = row["error"].as_str().unwrap();
         assert!(error.contains("plugin extra failed") && error.contains(reason), "{guest}: {error}");
@@ -95,7 +103,11 @@ async fn a_denied_task_fails_with_the_plugins_reason(gateway: &Gateway) {
         let task = scene.claim_for_nothing().await;
         let sql = "SELECT status, error, failure_reason FROM agent_task_queue WHERE id = $1";
         let row = gateway.row(sql, json!([task])).await;
-        assert_eq!((&row["status"], &row["failure_reason"]), (&json!("failed"), &json!("plugin_denied")), "{row}");
+        assert_eq!(
+            (&row["status"], &row["failure_reason"]),
+            (&json!("failed"), &json!("plugin_denied")),
+            "{row}"
+        );
         assert!(row["error"].as_str().unwrap().contains(reason), "{row}");
         assert_eq!(scene.step(task).await["outcome"], "denied");
     }
@@ -113,9 +125,8 @@ async fn a_fault_in_any_stage_leaves_that_stages_part_as_it_was(gateway: &Gatewa
     for stage in ["repo-resolution", "mcp-overlay", "squad-briefing", "enrichment"] {
         for fault in ["loop", "trap", "hog", "fail"] {
             let config_line = format!("config = {{ stage = \"{stage}\", fault = \"{fault}\" }}");
-            let more = format!(
-                "stages = [\"{stage}\"]\n{config_line}\nlimits = {{ cpu_ms = 20, memory_mib = 4 }}"
-            );
+            let more =
+                format!("stages = [\"{stage}\"]\n{config_line}\nlimits = {{ cpu_ms = 20, memory_mib = 4 }}");
             scene.apply(&plugin("extra", "test-faults", &more)).await;
             let leads = json!({"is_leader_task": true, "squad_id": squad});
             gateway.seed_issue_task(scene.world.g1, leads).await;
@@ -124,7 +135,11 @@ async fn a_fault_in_any_stage_leaves_that_stages_part_as_it_was(gateway: &Gatewa
             assert_eq!(task["agent"]["mcp_config"], config, "{stage} {fault}");
             assert_eq!(instructions(&task), "Be brief.", "{stage} {fault}");
             let step = scene.step(id_of(&task)).await;
-            assert_eq!((&step["stage"], &step["outcome"]), (&json!(stage), &json!("skipped")), "{fault}: {step}");
+            assert_eq!(
+                (&step["stage"], &step["outcome"]),
+                (&json!(stage), &json!("skipped")),
+                "{fault}: {step}"
+            );
             scene.end(&task).await;
         }
     }
@@ -161,7 +176,7 @@ async fn a_guest_in_an_endless_loop_costs_other_claims_nothing(gateway: &Gateway
         gateway.seed_issue_task(scene.world.g1, json!({})).await;
     }
     let claims = (0..6).map(|_| scene.daemon().claim_one(scene.world.r1));
-    let (tasks, _) = tokio::join!(futures_util::future::join_all(claims), async {
+    let (tasks, ()) = tokio::join!(futures_util::future::join_all(claims), async {
         for _ in 0..50 {
             scene.daemon().beat(scene.world.r1).await;
         }

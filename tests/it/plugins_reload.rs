@@ -153,7 +153,14 @@ fn a_first_start_with_a_bad_document_tells_every_fault() {
     let file = folder.path().join("plugins.toml");
     std::fs::write(&file, "shade = 1\n[[plugin]]\nname = \"a\"\n").unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchyard"));
-    command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
+    command.env_clear().args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--data-dir",
+    ]);
     command.arg(folder.path().join("data")).arg("--plugins").arg(&file);
     command.env("SWITCHYARD_CODE_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/code-cache"));
     let output = command.output().unwrap();
@@ -168,7 +175,8 @@ fn what_one_node_applies_runs_on_the_other() {
         let one = Gateway::start(engine).await;
         let two = one.second_node().await;
         let applied = one.admin().apply(&echo("everywhere")).await.expect(200);
-        let shown = runs(&two, "the other node follows", |shown| shown["generation"] == applied["generation"]).await;
+        let shown =
+            runs(&two, "the other node follows", |shown| shown["generation"] == applied["generation"]).await;
         assert_eq!(shown["plugins"][3]["sha256"], applied["plugins"][3]["sha256"]);
         let back = two.admin().post("/admin/plugins/rollback", json!({"generation": 1})).await.expect(200);
         runs(&one, "and back", |shown| shown["generation"] == back["generation"]).await;

@@ -88,8 +88,8 @@ pub fn draft() -> Draft {
         kind: Kind::Direct,
         resources: (0..4).map(resource).collect(),
         workspace_repos: (0..16).map(repo).collect(),
-        agent_mcp_config: Some(agent_config()),
-        overlay: Some(overlay()),
+        agent_mcp_config: serde_json::from_str(&agent_config()).ok(),
+        overlay: serde_json::from_str(&overlay()).ok(),
         squad: Some(squad()),
         body: body(),
     }

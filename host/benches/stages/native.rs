@@ -4,8 +4,9 @@ use std::hint::black_box;
 
 use serde_json::Value;
 use switchyard::plugin::stage;
+use switchyard_sdk::TaskKind;
+use switchyard_sdk::repo_resolution::Resource;
 use switchyard_sdk::squad_briefing::{Input, Member, MemberKind};
-use switchyard_sdk::{TaskKind, repo_resolution};
 
 use crate::inputs;
 
@@ -22,7 +23,7 @@ pub fn merge(agent: &str, overlay: &str) -> String {
 pub struct Native {
     agent: String,
     overlay: String,
-    resources: Vec<repo_resolution::Resource>,
+    resources: Vec<Resource>,
     squad: Input,
 }
 
@@ -39,13 +40,13 @@ impl Native {
     /// Their own code, compiled for the host.
     pub fn run(&self) {
         black_box(mcp_overlay::merge(Some(&self.agent), Some(&self.overlay)).unwrap());
-        black_box(repo_resolution::resolve(TaskKind::Direct, &self.resources));
+        black_box(::repo_resolution::resolve(TaskKind::Direct, &self.resources));
         black_box(squad_briefing::briefing(&self.squad));
     }
 }
 
-fn resource(given: stage::Resource) -> repo_resolution::Resource {
-    repo_resolution::Resource {
+fn resource(given: stage::Resource) -> Resource {
+    Resource {
         id: given.id,
         resource_type: given.resource_type,
         resource_ref: given.resource_ref,

@@ -142,9 +142,8 @@ impl Cache {
     /// Whether nobody else can put code there: what it holds runs outside of any sandbox. A
     /// folder that is not there yet will be made so.
     fn is_ours(&self) -> bool {
-        let others = |folder: &Path| {
-            fs::metadata(folder).is_ok_and(|about| about.permissions().mode() & 0o022 != 0)
-        };
+        let others =
+            |folder: &Path| fs::metadata(folder).is_ok_and(|about| about.permissions().mode() & 0o022 != 0);
         !others(&self.folder) && !self.folder.parent().is_some_and(others)
     }
 

@@ -35,8 +35,11 @@ async fn run(plugins: Plugins) {
             Err(Trouble::Faults(number, faults)) => {
                 for fault in faults {
                     tracing::error!(
-                        generation = number, pointer = fault.pointer, plugin.name = fault.plugin,
-                        "a set that another node applied does not run here: {}", fault.message
+                        generation = number,
+                        pointer = fault.pointer,
+                        plugin.name = fault.plugin,
+                        "a set that another node applied does not run here: {}",
+                        fault.message
                     );
                 }
                 waiting = PATIENCE;

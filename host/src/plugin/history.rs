@@ -78,7 +78,10 @@ impl History {
             members.entry(member.generation).or_default().push(member);
         }
         let list = rows::list(&mut conn).await?.into_iter();
-        Ok(list.map(|row| (members.remove(&row.number).unwrap_or_default(), row)).map(|(m, row)| kept(row, m)).collect())
+        Ok(list
+            .map(|row| (members.remove(&row.number).unwrap_or_default(), row))
+            .map(|(m, row)| kept(row, m))
+            .collect())
     }
 
     /// The digest of the last document that came from a file.
@@ -138,8 +141,7 @@ impl History {
 }
 
 fn kept(row: GenerationRow, members: Vec<MemberRow>) -> Kept {
-    let member =
-        |row: MemberRow| Member { name: row.name, version: row.version, sha256: row.sha256 };
+    let member = |row: MemberRow| Member { name: row.name, version: row.version, sha256: row.sha256 };
     Kept {
         number: row.number.try_into().unwrap_or_default(),
         digest: row.digest,

@@ -205,13 +205,7 @@ impl<'a> Reader<'a> {
 
     fn grants(&mut self) -> Grants {
         let table = self.table("grants");
-        unknown_keys(
-            &table,
-            &GRANT_KEYS,
-            self.name.as_deref(),
-            &format!("{}/grants", self.at),
-            self.faults,
-        );
+        unknown_keys(&table, &GRANT_KEYS, self.name.as_deref(), &format!("{}/grants", self.at), self.faults);
         let mut list = |member: &str| -> Vec<String> {
             let Some(value) = table.get(member) else { return Vec::new() };
             let texts: Option<Vec<String>> = value

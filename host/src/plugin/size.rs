@@ -18,12 +18,12 @@ impl Size {
 }
 
 pub fn of_repo_input(input: &RepoInput) -> usize {
-    let resource = |reference: &str, label: &Option<String>| reference.len() + text(label) + RECORD;
+    let resource = |reference: &str, label| reference.len() + text(label) + RECORD;
     input.workspace_repos.iter().map(repo).sum::<usize>()
         + input
             .resources
             .iter()
-            .map(|given| resource(&given.resource_ref, &given.label) + given.resource_type.len())
+            .map(|given| resource(&given.resource_ref, given.label.as_ref()) + given.resource_type.len())
             .sum::<usize>()
 }
 
@@ -35,7 +35,7 @@ pub fn of_resolution(resolution: &Resolution) -> Size {
 }
 
 pub fn of_mcp_input(input: &McpInput) -> usize {
-    text(&input.agent_config) + text(&input.overlay)
+    text(input.agent_config.as_ref()) + text(input.overlay.as_ref())
 }
 
 pub fn of_merged(merged: &Merged) -> Size {
@@ -75,9 +75,9 @@ pub fn of_operation(operation: &Operation) -> usize {
 }
 
 fn repo(repo: &Repo) -> usize {
-    repo.url.len() + text(&repo.description) + text(&repo.reference)
+    repo.url.len() + text(repo.description.as_ref()) + text(repo.reference.as_ref())
 }
 
-fn text(text: &Option<String>) -> usize {
-    text.as_ref().map_or(0, String::len)
+fn text(text: Option<&String>) -> usize {
+    text.map_or(0, String::len)
 }

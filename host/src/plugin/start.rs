@@ -104,9 +104,8 @@ fn start_error(path: String, error: ApplyError) -> StartError {
     match error {
         ApplyError::Faults(faults) => StartError::Faults { path, faults },
         ApplyError::Store(error) => StartError::Store(error),
-        ApplyError::Busy => StartError::Faults {
-            path,
-            faults: vec![Fault::new(None, "", "another apply is running")],
-        },
+        ApplyError::Busy => {
+            StartError::Faults { path, faults: vec![Fault::new(None, "", "another apply is running")] }
+        }
     }
 }
