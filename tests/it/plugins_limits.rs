@@ -186,7 +186,7 @@ async fn a_guest_in_an_endless_loop_costs_other_claims_nothing(gateway: &Gateway
         let extra = step(&trace, "extra");
         assert_eq!(extra["outcome"], "skipped", "{trace}");
         let code = extra["code"].as_str().unwrap();
-        assert!(["deadline", "overload", "breaker_open"].contains(&code), "{trace}");
+        assert!(["deadline", "timeout", "overload", "breaker_open"].contains(&code), "{trace}");
         assert_eq!(step(&trace, "repo-resolution")["outcome"], "unchanged", "{trace}");
     }
 }

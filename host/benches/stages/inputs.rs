@@ -52,12 +52,13 @@ pub fn repo_input() -> RepoInput {
 
 pub fn squad() -> BriefingInput {
     let member = |number: usize| Member {
-        kind: if number % 3 == 0 { MemberKind::Human } else { MemberKind::Agent },
+        kind: if number.is_multiple_of(3) { MemberKind::Human } else { MemberKind::Agent },
         id: id(number),
         name: format!("Member {number}"),
         role: "Looks after the back end".to_owned(),
         archived: false,
-        skills: (number % 3 != 0).then(|| vec!["rust".to_owned(), "sql".to_owned(), "reviews".to_owned()]),
+        skills: (!number.is_multiple_of(3))
+            .then(|| vec!["rust".to_owned(), "sql".to_owned(), "reviews".to_owned()]),
     };
     BriefingInput {
         kind: Kind::Direct,
@@ -74,7 +75,7 @@ pub fn draft() -> Draft {
     let repo = |number: usize| Repo {
         url: format!("https://github.com/example/service-{number}"),
         description: Some("A service of the platform team".to_owned()),
-        reference: (number % 2 == 0).then(|| "main".to_owned()),
+        reference: number.is_multiple_of(2).then(|| "main".to_owned()),
     };
     let resource = |number: usize| Resource {
         id: id(number),
