@@ -10,7 +10,7 @@ use wit_component::ComponentEncoder;
 use crate::toolchain;
 
 /// Package and folder below `plugins/`. A component has its package's name.
-const GUESTS: [(&str, &str); 13] = [
+const GUESTS: [(&str, &str); 14] = [
     ("mcp-overlay", "mcp-overlay"),
     ("squad-briefing", "squad-briefing"),
     ("repo-resolution", "repo-resolution"),
@@ -21,6 +21,7 @@ const GUESTS: [(&str, &str); 13] = [
     ("test-faults", "test-faults"),
     ("test-garbage", "test-garbage"),
     ("test-hog", "test-hog"),
+    ("test-import", "test-import"),
     ("test-loop", "test-loop"),
     ("test-slow-describe", "test-slow-describe"),
     ("test-trap", "test-trap"),

@@ -98,9 +98,11 @@ async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     let clock = Clock::system();
     let hub = Hub::default();
-    let settings = Settings { cache_dir: config.code_cache(), document: config.plugins.clone() };
+    let settings =
+        Settings { cache_dir: config.code_cache(), document: config.plugins.clone(), db: Some(db.clone()) };
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());
+    plugin::follow(plugins.clone());
     Ok(App::new(Handles {
         auth: Auth::new(db.clone(), clock.clone()),
         at_rest: AtRest::new(db.clone()),

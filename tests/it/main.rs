@@ -79,3 +79,20 @@ mod escalation;
 mod labels;
 /// What a squad's leader makes of a turn.
 mod squad_evaluation;
+
+/// `/admin`: operators.
+mod admin;
+/// Plugins: a document is applied whole, or not at all.
+mod plugins_apply;
+/// … what the first-party ones make of a claim.
+mod plugins_claim;
+/// … what they see, change and call.
+mod plugins_grants;
+/// … guests that misbehave.
+mod plugins_limits;
+/// … how a set comes to run: file, signal, restart, another node.
+mod plugins_reload;
+/// … what these tests share.
+mod plugins_scene;
+/// The tree: importers, pairs of files, documents, contracts.
+mod tidy;

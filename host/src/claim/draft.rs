@@ -14,9 +14,8 @@ use crate::plugin::stage::{BriefingInput, Kind, Member, MemberKind, Repo, Resour
 pub fn of(claimed: &Claimed, context: Context, body: Map<String, Value>) -> Draft {
     let kind = kind(claimed.task.kind());
     let repos = context.workspace.as_ref().map(|workspace| stored_repos(&workspace.repos));
-    let leader_name = context.agent.as_ref().map(|agent| agent.name.clone());
-    let mcp_config = context.agent.as_ref().and_then(|agent| agent.mcp_config.as_ref());
-    let overlay = context.overlay.as_ref().and_then(|overlay| overlay.runtime_mcp_overlay.as_ref());
+    let (leader_name, mcp_config) = context.agent.map(|agent| (agent.name, agent.mcp_config)).unzip();
+    let overlay = context.overlay.and_then(|overlay| overlay.runtime_mcp_overlay);
     Draft {
         subject: Subject {
             task_id: claimed.task.id.to_string(),
@@ -29,8 +28,9 @@ pub fn of(claimed: &Claimed, context: Context, body: Map<String, Value>) -> Draf
             .flatten()
             .map(|repo| Repo { url: repo.url, description: repo.description, reference: repo.reference })
             .collect(),
-        agent_mcp_config: json_text(mcp_config),
-        overlay: json_text(overlay),
+        // A stored `null` is no configuration.
+        agent_mcp_config: mcp_config.flatten().filter(|config| !config.is_null()),
+        overlay: overlay.filter(|overlay| !overlay.is_null()),
         squad: context.squad.map(|squad| briefing(kind, squad, leader_name)),
         body,
     }
@@ -44,11 +44,6 @@ fn kind(kind: TaskKind) -> Kind {
         TaskKind::Comment => Kind::Comment,
         TaskKind::Direct => Kind::Direct,
     }
-}
-
-/// A stored `null` is no configuration.
-fn json_text(value: Option<&Value>) -> Option<String> {
-    value.filter(|value| !value.is_null()).map(Value::to_string)
 }
 
 fn resource(resource: &ProjectResource) -> Resource {

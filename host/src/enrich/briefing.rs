@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::changes::{Change, Side};
 use super::trace::Trace;
 use super::{Draft, Stopped};
 use crate::plugin::generation::Generation;
@@ -18,13 +19,14 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
     let Some((briefing, times)) = trace.value(plugin, Stage::SquadBriefing, report)? else {
         return Ok(());
     };
-    let before = agent.get("instructions").cloned().unwrap_or_default();
-    let after = match briefing.filter(|text| !text.trim().is_empty()) {
-        Some(text) => append(before.as_str().unwrap_or_default(), &text).into(),
-        None => before.clone(),
-    };
-    trace.applied(plugin, Stage::SquadBriefing, times, "/agent/instructions", &before, &after);
-    agent.insert("instructions".to_owned(), after);
+    let mut changes = Vec::new();
+    if let Some(text) = briefing.filter(|text| !text.trim().is_empty()) {
+        let before = agent.get("instructions").cloned().unwrap_or_default();
+        let after = Value::String(append(before.as_str().unwrap_or_default(), &text));
+        agent.insert("instructions".to_owned(), after.clone());
+        changes.push(Change::new("/agent/instructions", Side::Value(before), Side::Value(after)));
+    }
+    trace.applied(plugin, Stage::SquadBriefing, times, changes);
     Ok(())
 }
 

@@ -4,12 +4,21 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::trace::{Trace, redacted};
+use super::changes::Change;
+use super::trace::Trace;
 use super::{Draft, Stopped, grants, patch, view};
-use crate::plugin::error::PluginError;
 use crate::plugin::generation::Generation;
-use crate::plugin::plugin::Plugin;
-use crate::plugin::stage::{Decision, Operation, Stage};
+use crate::plugin::stage::{Decision, Stage};
+
+/// What is kept of a denial.
+const DENIAL_CODE_BYTES: usize = 64;
+const DENIAL_REASON_BYTES: usize = 4096;
+
+/// What became of a decision that was applied.
+enum Applied {
+    Changed(Vec<Change>),
+    Denied { code: String, reason: String },
+}
 
 pub async fn run(
     generation: &Arc<Generation>,
@@ -19,55 +28,36 @@ pub async fn run(
     let mut body = draft.body;
     for plugin in generation.serving(Stage::Enrichment) {
         let claim = view::of(&body, &plugin.grants);
-        let report = plugin.enrich(&draft.subject, &claim).await;
-        let times = report.times;
-        match report.result {
-            Ok(Decision::Patch(operations)) if operations.is_empty() => {
-                trace.changed(plugin, Stage::Enrichment, times, Vec::new());
+        let apply = |decision| match decision {
+            Decision::Deny { code, reason } => Ok(Applied::Denied {
+                code: said(code, DENIAL_CODE_BYTES, "denied"),
+                reason: said(reason, DENIAL_REASON_BYTES, "no reason was given"),
+            }),
+            Decision::Patch(operations) => {
+                grants::check(&operations, &plugin.grants)?;
+                patch::apply(&mut body, &operations).map(Applied::Changed)
             }
-            Ok(Decision::Patch(operations)) => match patched(plugin, &body, &operations) {
-                Ok(after) => {
-                    trace.changed(plugin, Stage::Enrichment, times, changes(&body, &after));
-                    body = after;
-                }
-                Err(problem) => {
-                    let error = PluginError::InvalidOutput(problem);
-                    trace.failed(plugin, Stage::Enrichment, times, &error)?;
-                }
-            },
-            Ok(Decision::Deny { code, reason }) => {
+        };
+        let report = plugin.enrich(&draft.subject, claim, apply).await;
+        match trace.value(plugin, Stage::Enrichment, report)? {
+            None => {}
+            Some((Applied::Changed(changes), times)) => {
+                trace.applied(plugin, Stage::Enrichment, times, changes);
+            }
+            Some((Applied::Denied { code, reason }, times)) => {
                 trace.denied(plugin, times, &code, &reason);
                 return Err(Stopped::Denied { plugin: plugin.name.clone(), code, reason });
             }
-            Err(error) => trace.failed(plugin, Stage::Enrichment, times, &error)?,
         }
     }
     Ok(body)
 }
 
-fn patched(
-    plugin: &Plugin,
-    body: &Map<String, Value>,
-    operations: &[Operation],
-) -> Result<Map<String, Value>, String> {
-    grants::check(operations, &plugin.grants)?;
-    patch::apply(body, operations)
-}
-
-/// The members that differ, and below `agent` the members of the agent that do.
-fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Value> {
-    let mut changes = Vec::new();
-    for (name, new) in after {
-        let old = before.get(name).unwrap_or(&Value::Null);
-        match (name.as_str(), old, new) {
-            ("agent", Value::Object(old), Value::Object(new)) => {
-                for (name, new) in new {
-                    let old = old.get(name).unwrap_or(&Value::Null);
-                    changes.extend(redacted(&format!("/agent/{name}"), old, new));
-                }
-            }
-            _ => changes.extend(redacted(&format!("/{name}"), old, new)),
-        }
+/// A denial holds even when nothing was said; a text is cut to what is kept.
+fn said(mut text: String, bytes: usize, otherwise: &str) -> String {
+    if text.trim().is_empty() {
+        return otherwise.to_owned();
     }
-    changes
+    text.truncate(text.floor_char_boundary(bytes));
+    text
 }

@@ -2,30 +2,19 @@
 
 use serde_json::Value;
 
-use crate::plugin::plugin::Grants;
+use crate::plugin::grants::{Grants, is_closed, is_variable};
+use crate::plugin::size::of_operation;
 use crate::plugin::stage::Operation;
 
 /// One value at the most, and all values of a call together.
 const VALUE_BYTES: usize = 64 << 10;
 const CALL_BYTES: usize = 1 << 20;
 
-/// Members that say whose task it is and what it may do; no grant opens them.
-const CLOSED: [&str; 8] = [
-    "/auth_token",
-    "/id",
-    "/workspace_id",
-    "/agent_id",
-    "/runtime_id",
-    "/status",
-    "/agent/id",
-    "/agent/custom_env",
-];
-
 /// Refuses the first operation that is not allowed or not well formed.
 pub fn check(operations: &[Operation], grants: &Grants) -> Result<(), String> {
     let mut total = 0;
     for operation in operations {
-        let size = size(operation);
+        let size = of_operation(operation);
         total += size;
         if size > VALUE_BYTES {
             return Err(format!("a value of {size} bytes is over the {VALUE_BYTES} that one may have"));
@@ -67,10 +56,7 @@ fn check_one(operation: &Operation, grants: &Grants) -> Result<(), String> {
             }
         }
         Operation::Set(pointer, text) => {
-            let closed = |member: &&str| {
-                pointer == *member || pointer.strip_prefix(*member).is_some_and(|rest| rest.starts_with('/'))
-            };
-            if CLOSED.iter().any(closed) {
+            if is_closed(pointer) {
                 return Err(format!("set `{pointer}`: this member is never a plugin's to change"));
             }
             if !grants.write.iter().any(|granted| granted == pointer) {
@@ -80,28 +66,6 @@ fn check_one(operation: &Operation, grants: &Grants) -> Result<(), String> {
                 Ok(_) => Ok(()),
                 Err(error) => Err(format!("set `{pointer}`: the value is not JSON: {error}")),
             }
-        }
-    }
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-fn size(operation: &Operation) -> usize {
-    match operation {
-        Operation::AppendInstructions(text) | Operation::AppendContext(text) | Operation::AddArg(text) => {
-            text.len()
-        }
-        Operation::AddRepo(repo) => {
-            repo.url.len()
-                + repo.description.as_ref().map_or(0, String::len)
-                + repo.reference.as_ref().map_or(0, String::len)
-        }
-        Operation::PutMcpServer(name, text) | Operation::PutEnv(name, text) | Operation::Set(name, text) => {
-            name.len() + text.len()
         }
     }
 }
@@ -121,7 +85,7 @@ mod tests {
 
     #[test]
     fn some_members_no_grant_opens() {
-        for pointer in ["/auth_token", "/workspace_id", "/agent/custom_env/A"] {
+        for pointer in ["/auth_token", "/workspace_id", "/agent/custom_env/A", "/agent", ""] {
             let grants = Grants { write: vec![pointer.to_owned()], ..Grants::default() };
             assert!(
                 check(&[Operation::Set(pointer.to_owned(), "1".to_owned())], &grants).is_err(),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::trace::Trace;
 
-/// How many tasks are remembered.
-const TASKS: u64 = 10_000;
+/// What all traces together may take; some ten thousand claims of the usual size.
+const BYTES: u64 = 64 << 20;
 
 #[derive(Clone)]
 pub struct TraceLog {
@@ -16,7 +17,13 @@ pub struct TraceLog {
 
 impl Default for TraceLog {
     fn default() -> Self {
-        Self { traces: Cache::builder().max_capacity(TASKS).build() }
+        let traces = Cache::builder()
+            .max_capacity(BYTES)
+            .weigher(|_, trace: &Arc<Trace>| u32::try_from(trace.bytes()).unwrap_or(u32::MAX))
+            // The latest is what somebody will ask for, however seldom anybody asks.
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self { traces }
     }
 }
 

@@ -3,6 +3,7 @@
 //! of Wasm.
 
 mod briefing;
+mod changes;
 mod enrichment;
 pub mod finished;
 mod grants;
@@ -11,6 +12,7 @@ mod mcp;
 mod patch;
 mod pipeline;
 mod repos;
+mod shape;
 pub mod trace;
 mod view;
 
@@ -29,10 +31,10 @@ pub struct Draft {
     pub resources: Vec<Resource>,
     /// The workspace's list as stored.
     pub workspace_repos: Vec<Repo>,
-    /// The agent's own MCP configuration, JSON text.
-    pub agent_mcp_config: Option<String>,
-    /// What was made for this task when it was queued, JSON text.
-    pub overlay: Option<String>,
+    /// The agent's own MCP configuration.
+    pub agent_mcp_config: Option<Value>,
+    /// What was made for this task when it was queued.
+    pub overlay: Option<Value>,
     /// Set when the task is a squad leader's.
     pub squad: Option<BriefingInput>,
     /// The task as it will be sent, but for `repos`, `agent.mcp_config` and the briefing.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::changes::{Change, Side};
 use super::trace::Trace;
 use super::{Draft, Stopped};
 use crate::plugin::generation::Generation;
@@ -11,22 +12,27 @@ use crate::plugin::stage::{Repo, RepoInput, Resolution, Stage};
 
 /// Without a plugin, or when it fails and is skipped, the workspace's list stands.
 pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Trace) -> Result<(), Stopped> {
-    let input = RepoInput {
+    let mut input = RepoInput {
         kind: draft.kind,
         resources: std::mem::take(&mut draft.resources),
         workspace_repos: std::mem::take(&mut draft.workspace_repos),
     };
-    let stored = list(&input.workspace_repos);
-    let mut chosen = stored.clone();
+    let mut chosen = None;
     if let Some(plugin) = generation.serving(Stage::RepoResolution).next() {
         let report = plugin.resolve_repos(&draft.subject, &input).await;
         if let Some((resolution, times)) = trace.value(plugin, Stage::RepoResolution, report)? {
-            if let Resolution::These(repos) = &resolution {
-                chosen = list(repos);
+            let mut changes = Vec::new();
+            if let Resolution::These(repos) = resolution
+                && repos != input.workspace_repos
+            {
+                chosen = Some(list(&repos));
+                let before = Side::Repos(std::mem::take(&mut input.workspace_repos));
+                changes.push(Change::new("/repos", before, Side::Repos(repos)));
             }
-            trace.applied(plugin, Stage::RepoResolution, times, "/repos", &stored, &chosen);
+            trace.applied(plugin, Stage::RepoResolution, times, changes);
         }
     }
+    let chosen = chosen.unwrap_or_else(|| list(&input.workspace_repos));
     if !chosen.is_null() {
         draft.body.insert("repos".to_owned(), chosen);
     }
@@ -34,7 +40,7 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
 }
 
 /// The member `repos`; `Null`, which stands for none, when there is nothing to list.
-fn list(repos: &[Repo]) -> Value {
+pub fn list(repos: &[Repo]) -> Value {
     if repos.is_empty() {
         return Value::Null;
     }

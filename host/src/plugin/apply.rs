@@ -1,7 +1,7 @@
 //! From a document to plugins that are proven to run; or every reason why not.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -10,9 +10,12 @@ use wasmtime::Engine;
 
 use super::component::{self, Cache, Component};
 use super::document::{Fault, Wanted, crowded};
+use super::history::{History, Member};
 use super::limits::Limits;
 use super::manifest;
-use super::plugin::{Entry, Plugin, describe};
+use super::plugin::{Entry, Plugin};
+use super::sandbox::describe;
+use super::source::Source;
 use super::stage::Stage;
 
 /// What applying needs beside the document.
@@ -22,6 +25,25 @@ pub struct Workshop {
     pub pool: Arc<Semaphore>,
     /// Components that run already, by digest; one that did not change is not made again.
     pub known: HashMap<String, Arc<Component>>,
+    pub history: History,
+}
+
+/// Where the components of a document come from.
+#[derive(Clone, Debug)]
+pub enum Supply {
+    /// Their sources, as they are now; a relative path is below the folder.
+    Sources(Option<PathBuf>),
+    /// What was kept of a set that ran before. Those built in come from this binary.
+    Kept(Vec<Member>),
+}
+
+/// A document's plugins, and what they were made from.
+#[derive(Default)]
+pub struct Output {
+    /// Those that are enabled.
+    pub plugins: Vec<Arc<Plugin>>,
+    /// Components that came from files, by digest.
+    pub components: HashMap<String, Arc<[u8]>>,
 }
 
 /// A plugin asked for, and what was made of it.
@@ -29,42 +51,48 @@ struct Made {
     pointer: String,
     enabled: bool,
     plugin: Plugin,
+    /// The component, if it came from a file.
+    bytes: Option<Arc<[u8]>>,
 }
 
 /// Makes every plugin of the document, disabled ones too: what is switched on tomorrow
-/// should be known to work today. Gives those that are enabled.
-pub async fn make(
-    workshop: &Workshop,
-    wanted: Vec<Wanted>,
-    base: Option<&Path>,
-) -> Result<Vec<Arc<Plugin>>, Vec<Fault>> {
+/// should be known to work today.
+pub async fn make(workshop: &Workshop, wanted: Vec<Wanted>, supply: &Supply) -> Result<Output, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut made = Vec::new();
     for wanted in wanted {
-        match make_one(workshop, wanted, base).await {
+        if matches!(supply, Supply::Kept(_)) && !wanted.enabled {
+            // Only what ran was kept.
+            continue;
+        }
+        match make_one(workshop, wanted, supply).await {
             Ok(plugin) => made.push(plugin),
             Err(found) => faults.extend(found),
         }
     }
+    made.retain(|made| made.enabled);
     let enabled: Vec<(String, String, Vec<Stage>)> = made
         .iter()
-        .filter(|made| made.enabled)
         .map(|made| (made.pointer.clone(), made.plugin.name.clone(), made.plugin.stages.clone()))
         .collect();
     faults.extend(crowded(&enabled));
-    if faults.is_empty() {
-        Ok(made.into_iter().filter(|made| made.enabled).map(|made| Arc::new(made.plugin)).collect())
-    } else {
-        Err(faults)
+    if !faults.is_empty() {
+        return Err(faults);
     }
+    let mut output = Output::default();
+    for made in made {
+        output.components.extend(made.bytes.map(|bytes| (made.plugin.sha256.clone(), bytes)));
+        output.plugins.push(Arc::new(made.plugin));
+    }
+    Ok(output)
 }
 
-async fn make_one(workshop: &Workshop, wanted: Wanted, base: Option<&Path>) -> Result<Made, Vec<Fault>> {
+async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Result<Made, Vec<Fault>> {
     let fault = |member: &str, message: String| {
         vec![Fault::new(Some(&wanted.name), format!("{}/{member}", wanted.pointer), message)]
     };
-    let component =
-        load(workshop, &wanted, base).await.map_err(|(member, message)| fault(member, message))?;
+    let (component, bytes) =
+        load(workshop, &wanted, supply).await.map_err(|(member, message)| fault(member, message))?;
     // The operator's limits, but enough time for a first look on a busy machine.
     let limits = Limits { cpu_ms: 1000, wall_ms: 5000, ..wanted.limits };
     let description = describe(&component, limits)
@@ -73,27 +101,22 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, base: Option<&Path>) -> R
     manifest::check(&description).map_err(|message| fault("source", message))?;
     let violations = manifest::check_config(description.config_schema.as_deref(), &wanted.config)
         .map_err(|message| fault("source", message))?;
-    let stages = match &wanted.stages {
-        None => component.stages.clone(),
-        Some(stages) => {
-            if let Some(stage) = stages.iter().find(|stage| !component.stages.contains(stage)) {
-                let message = format!("the component does not serve `{}`", stage.as_str());
-                return Err(fault("stages", message));
-            }
-            stages.clone()
-        }
-    };
+    let mut faults: Vec<Fault> = violations
+        .into_iter()
+        .map(|(place, message)| {
+            Fault::new(Some(&wanted.name), format!("{}/config{place}", wanted.pointer), message)
+        })
+        .collect();
+    let stages = wanted.stages.clone().unwrap_or_else(|| component.stages.clone());
+    for stage in stages.iter().filter(|stage| !component.stages.contains(stage)) {
+        faults.extend(fault("stages", format!("the component does not serve `{}`", stage.as_str())));
+    }
     if stages.contains(&Stage::Prepare) {
         let message = "stage `prepare` is not called by this release; leave it out of `stages`".to_owned();
-        return Err(fault("stages", message));
+        faults.extend(fault("stages", message));
     }
-    if !violations.is_empty() {
-        return Err(violations
-            .into_iter()
-            .map(|(place, message)| {
-                Fault::new(Some(&wanted.name), format!("{}/config{place}", wanted.pointer), message)
-            })
-            .collect());
+    if !faults.is_empty() {
+        return Err(faults);
     }
     let entry = Entry {
         name: wanted.name,
@@ -104,30 +127,61 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, base: Option<&Path>) -> R
         grants: wanted.grants,
     };
     let plugin = Plugin::new(entry, description.version, component, workshop.pool.clone());
-    Ok(Made { pointer: wanted.pointer, enabled: wanted.enabled, plugin })
+    let bytes = bytes.filter(|_| matches!(wanted.source, Source::File(_)));
+    Ok(Made { pointer: wanted.pointer, enabled: wanted.enabled, plugin, bytes })
 }
 
-/// The component, read, pinned and compiled. An error says which member it is about.
+/// What is wrong with a component, and the member that it is about.
+type LoadFault = (&'static str, String);
+
+/// The component, read, pinned and compiled.
 async fn load(
     workshop: &Workshop,
     wanted: &Wanted,
-    base: Option<&Path>,
-) -> Result<Arc<Component>, (&'static str, String)> {
-    let (source, base) = (wanted.source.clone(), base.map(Path::to_path_buf));
-    let read = tokio::task::spawn_blocking(move || {
-        let bytes = source.read(base.as_deref())?;
-        let sha256 = hex::encode(Sha256::digest(&bytes));
-        Ok::<_, String>((bytes, sha256))
-    });
-    let (bytes, sha256) =
-        read.await.map_err(|error| ("source", error.to_string()))?.map_err(|message| ("source", message))?;
+    supply: &Supply,
+) -> Result<(Arc<Component>, Option<Arc<[u8]>>), LoadFault> {
+    let about_source = |message: String| ("source", message);
+    let (bytes, sha256) = match (supply, &wanted.source) {
+        (Supply::Kept(members), Source::File(_)) => {
+            find_kept(workshop, wanted, members).await.map_err(about_source)?
+        }
+        (Supply::Kept(_), Source::Builtin(_)) => read(&wanted.source, None).await.map_err(about_source)?,
+        (Supply::Sources(base), source) => read(source, base.clone()).await.map_err(about_source)?,
+    };
     if let Some(pin) = wanted.sha256.as_ref().filter(|pin| **pin != sha256) {
         return Err(("sha256", format!("the component's digest is {sha256}, not {pin}")));
     }
     if let Some(known) = workshop.known.get(&sha256) {
-        return Ok(known.clone());
+        return Ok((known.clone(), Some(bytes)));
     }
-    let (engine, cache) = (workshop.engine.clone(), workshop.cache.clone());
-    let loaded = tokio::task::spawn_blocking(move || component::load(&engine, &cache, &bytes, &sha256)).await;
-    loaded.map_err(|error| ("source", error.to_string()))?.map_err(|message| ("source", message))
+    let (engine, cache, code) = (workshop.engine.clone(), workshop.cache.clone(), bytes.clone());
+    let loaded = tokio::task::spawn_blocking(move || component::load(&engine, &cache, &code, &sha256)).await;
+    let component = loaded.map_err(|error| about_source(error.to_string()))?.map_err(about_source)?;
+    Ok((component, Some(bytes)))
+}
+
+async fn read(source: &Source, base: Option<PathBuf>) -> Result<(Arc<[u8]>, String), String> {
+    let source = source.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let bytes: Arc<[u8]> = source.read(base.as_deref())?.into();
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        Ok((bytes, sha256))
+    });
+    read.await.map_err(|error| error.to_string())?
+}
+
+async fn find_kept(
+    workshop: &Workshop,
+    wanted: &Wanted,
+    members: &[Member],
+) -> Result<(Arc<[u8]>, String), String> {
+    let member = members.iter().find(|member| member.name == wanted.name);
+    let sha256 = &member.ok_or("it was not part of the set that is kept")?.sha256;
+    let kept = workshop.history.component(sha256).await.map_err(|error| error.to_string())?;
+    let bytes = kept.ok_or_else(|| format!("the component {sha256} is not kept any more"))?;
+    let found = hex::encode(Sha256::digest(&bytes));
+    if found != *sha256 {
+        return Err(format!("the component that was kept as {sha256} is damaged"));
+    }
+    Ok((bytes.into(), found))
 }

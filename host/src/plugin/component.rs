@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,7 +121,8 @@ impl Cache {
         bytes: &[u8],
         sha256: &str,
     ) -> Result<wasmtime::component::Component, String> {
-        if let Some(found) = self.find(engine, sha256) {
+        let is_ours = self.is_ours();
+        if let Some(found) = self.find(engine, sha256).filter(|_| is_ours) {
             return Ok(found);
         }
         let started = std::time::Instant::now();
@@ -131,10 +132,19 @@ impl Cache {
         tracing::info!(sha256, millis = started.elapsed().as_millis(), "a component was compiled");
         let component = deserialize(engine, &code)
             .map_err(|error| format!("the compiled component could not be loaded: {error:#}"))?;
-        if let Err(error) = self.keep(sha256, &code) {
-            tracing::warn!(%error, "compiled code was not kept");
+        let kept = if is_ours { self.keep(sha256, &code) } else { Err(ErrorKind::PermissionDenied.into()) };
+        if let Err(error) = kept {
+            tracing::warn!(folder = %self.folder.display(), %error, "compiled code was not kept");
         }
         Ok(component)
+    }
+
+    /// Whether nobody else can put code there: what it holds runs outside of any sandbox. A
+    /// folder that is not there yet will be made so.
+    fn is_ours(&self) -> bool {
+        let others =
+            |folder: &Path| fs::metadata(folder).is_ok_and(|about| about.permissions().mode() & 0o022 != 0);
+        !others(&self.folder) && !self.folder.parent().is_some_and(others)
     }
 
     fn find(&self, engine: &Engine, sha256: &str) -> Option<wasmtime::component::Component> {

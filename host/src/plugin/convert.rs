@@ -75,8 +75,8 @@ pub fn briefing_input(input: &BriefingInput) -> squad_briefing::Input {
     }
 }
 
-pub fn enrichment_input(claim: &str) -> enrichment::Input {
-    enrichment::Input { claim: claim.to_owned(), attributes: Vec::new() }
+pub fn enrichment_input(claim: String) -> enrichment::Input {
+    enrichment::Input { claim, attributes: Vec::new() }
 }
 
 pub fn decision(decision: enrichment::Decision) -> Decision {

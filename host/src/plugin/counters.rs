@@ -12,7 +12,7 @@ pub struct Counters {
     body: Mutex<CountersBody>,
 }
 
-/// Since the plugin was applied.
+/// Since the plugin was applied; refused calls are counted, too.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CountersBody {
     pub calls: u64,
@@ -26,14 +26,20 @@ pub struct CountersBody {
 }
 
 impl Counters {
-    pub fn record(&self, error: Option<&PluginError>, micros: u64, dropped_lines: u32) {
+    /// A call, made or refused.
+    pub fn record(&self, error: Option<&PluginError>, micros: u64) {
         let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
         body.calls += 1;
         body.total_us += micros;
-        body.dropped_lines += u64::from(dropped_lines);
         match error {
             None => body.ok += 1,
             Some(error) => *body.failed.entry(error.code()).or_default() += 1,
+        }
+    }
+
+    pub fn dropped_lines(&self, lines: u32) {
+        if lines > 0 {
+            self.body.lock().unwrap_or_else(PoisonError::into_inner).dropped_lines += u64::from(lines);
         }
     }
 

@@ -7,6 +7,9 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 /// How many calls may be under way at once, over all plugins.
 pub const CALLS: u32 = 64;
+/// Beside them, one component at a time is asked what it is when a document is applied, and
+/// a set that another node applied may be made meanwhile.
+const INSTANCES: u32 = CALLS + 2;
 /// What one component may be made of. Guests of the SDK have three core instances at the
 /// most, one memory and a few tables; a script engine has many more.
 const CORE_INSTANCES_A_CALL: u32 = 40;
@@ -56,11 +59,11 @@ fn config(pooling: bool) -> Config {
     config.async_stack_size(1 << 20);
     if pooling {
         let mut pool = PoolingAllocationConfig::default();
-        pool.total_component_instances(CALLS)
-            .total_core_instances(CALLS * CORE_INSTANCES_A_CALL)
-            .total_memories(CALLS * MEMORIES_A_CALL)
-            .total_tables(CALLS * TABLES_A_CALL)
-            .total_stacks(CALLS)
+        pool.total_component_instances(INSTANCES)
+            .total_core_instances(INSTANCES * CORE_INSTANCES_A_CALL)
+            .total_memories(INSTANCES * MEMORIES_A_CALL)
+            .total_tables(INSTANCES * TABLES_A_CALL)
+            .total_stacks(INSTANCES)
             .max_memories_per_component(MEMORIES_A_CALL)
             .max_tables_per_component(CORE_INSTANCES_A_CALL * 2)
             .max_core_instances_per_component(CORE_INSTANCES_A_CALL * 2)

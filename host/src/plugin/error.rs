@@ -17,6 +17,9 @@ pub enum PluginError {
     /// `input` or `output`, with the bytes there were and those allowed.
     #[error("the {what} has {bytes} bytes; {limit} are allowed")]
     TooLarge { what: &'static str, bytes: usize, limit: usize },
+    /// It was too large to be taken at all, so nobody counted it.
+    #[error("the output is over the {0} bytes that are allowed")]
+    OutputOverflow(usize),
     /// The guest said so itself.
     #[error("{code}: {message}")]
     Failed { code: String, message: String },
@@ -34,6 +37,21 @@ pub enum PluginError {
 }
 
 impl PluginError {
+    /// Whether the guest brought it about, and not who called or the machine.
+    pub fn is_the_guests(&self) -> bool {
+        match self {
+            Self::Deadline(_)
+            | Self::Timeout(_)
+            | Self::Trapped(_)
+            | Self::OutOfMemory(_)
+            | Self::OutputOverflow(_)
+            | Self::Failed { .. }
+            | Self::InvalidOutput(_) => true,
+            Self::TooLarge { what, .. } => *what == "output",
+            Self::Overloaded | Self::BreakerOpen | Self::NoSuchStage => false,
+        }
+    }
+
     /// Stable, for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -41,7 +59,7 @@ impl PluginError {
             Self::Timeout(_) => "timeout",
             Self::Trapped(_) => "trap",
             Self::OutOfMemory(_) => "memory",
-            Self::TooLarge { .. } => "size",
+            Self::TooLarge { .. } | Self::OutputOverflow(_) => "size",
             Self::Failed { .. } => "failed",
             Self::Overloaded => "overload",
             Self::BreakerOpen => "breaker_open",

@@ -43,10 +43,11 @@ impl Limits {
         Duration::from_millis(self.wall_ms)
     }
 
-    /// Guest time in ticks of the epoch, rounded up.
+    /// Guest time in ticks of the epoch: one more than it has, because the first may come
+    /// at once. A guest has its time at the least, and a tick beyond it at the most.
     pub fn ticks(&self) -> u64 {
         let tick = u64::try_from(TICK.as_millis()).unwrap_or(1).max(1);
-        self.cpu_ms.div_ceil(tick).max(1)
+        self.cpu_ms.div_ceil(tick) + 1
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -110,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn time_is_rounded_up_to_ticks() {
-        assert_eq!(Limits { cpu_ms: 1, ..Limits::default() }.ticks(), 1);
-        assert_eq!(Limits { cpu_ms: 50, ..Limits::default() }.ticks(), 10);
-        assert_eq!(Limits { cpu_ms: 51, ..Limits::default() }.ticks(), 11);
+    fn a_guest_never_has_less_than_its_time() {
+        assert_eq!(Limits { cpu_ms: 1, ..Limits::default() }.ticks(), 2);
+        assert_eq!(Limits { cpu_ms: 50, ..Limits::default() }.ticks(), 11);
+        assert_eq!(Limits { cpu_ms: 51, ..Limits::default() }.ticks(), 12);
     }
 }

@@ -10,15 +10,24 @@ mod counters;
 pub mod document;
 mod engine;
 pub mod error;
+mod follow;
 pub mod generation;
+pub mod grants;
+pub mod history;
 mod imports;
-mod limits;
+pub mod limits;
 mod manifest;
 #[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]
 pub mod plugin;
 pub mod plugins;
+pub mod reader;
+pub mod report;
+mod sandbox;
+pub mod size;
 mod source;
 pub mod stage;
+pub mod start;
 mod watch;
 
+pub use follow::follow;
 pub use watch::watch;

@@ -2,29 +2,31 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
-use super::apply::{self, Workshop};
+use super::apply::{self, Supply, Workshop};
 use super::component::{Cache, Component};
-use super::document::{DEFAULT, Document, DocumentFormat, Fault};
+use super::document::{Document, DocumentFormat, Fault};
 use super::engine;
-use super::generation::Generation;
-use crate::model::time::Clock;
+use super::generation::{Generation, Origin};
+use super::history::{History, KEPT, Kept};
+use super::watch::{Seen, look};
+use crate::model::time::{Clock, Time};
+use crate::store::{Db, StoreError};
 
-/// How many sets are kept to go back to.
-const KEPT: usize = 32;
-
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Where compiled code is kept.
     pub cache_dir: PathBuf,
     /// The document; absent means the built-in plugins.
     pub document: Option<PathBuf>,
+    /// Where sets are kept; absent means nowhere.
+    pub db: Option<Db>,
 }
 
 /// A handle; cheap to clone.
@@ -36,41 +38,54 @@ struct Inner {
     cache: Cache,
     pool: Arc<Semaphore>,
     clock: Clock,
+    history: History,
     document: Option<PathBuf>,
     current: ArcSwap<Generation>,
-    /// Oldest first, the running one included.
-    kept: Mutex<Vec<Arc<Generation>>>,
+    /// Of this process, oldest first; while they are here their components need no
+    /// compiling.
+    made: Mutex<Vec<Arc<Generation>>>,
+    refused: Mutex<Option<Arc<Refused>>>,
+    /// What the configured document looked like when the first set was made.
+    seen: OnceLock<Seen>,
     /// Held while a set is being made; there is one maker at a time.
-    applying: tokio::sync::Mutex<()>,
+    applying: Arc<tokio::sync::Mutex<()>>,
 }
 
-#[derive(Debug, Error)]
-pub enum StartError {
-    #[error("the plugin document {path} has faults:{}", list(faults))]
-    Faults { path: String, faults: Vec<Fault> },
-    #[error("the plugin document {path} cannot be read: {error}")]
-    Unreadable { path: String, error: std::io::Error },
-    #[error("the engine for plugins could not be started: {0}")]
-    Engine(anyhow::Error),
+/// A document, and how it came here.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub text: String,
+    pub format: DocumentFormat,
+    pub origin: Origin,
+}
+
+/// The latest document that did not run, until one does.
+pub struct Refused {
+    pub origin: Origin,
+    pub at: Time,
+    pub faults: Vec<Fault>,
 }
 
 #[derive(Debug, Error)]
 pub enum ApplyError {
     #[error("another apply is running")]
     Busy,
-    #[error("the document has faults:{}", list(.0))]
+    #[error("the document has faults:{}", lines(.0))]
     Faults(Vec<Fault>),
+    #[error("the set could not be kept; nothing changed")]
+    Store(#[source] StoreError),
 }
 
 #[derive(Debug, Error)]
 pub enum RollbackError {
     #[error("generation {0} is not kept")]
     Unknown(u64),
-    #[error("another apply is running; try again when it has ended")]
-    Busy,
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
 }
 
-fn list(faults: &[Fault]) -> String {
+/// Each fault on a line of its own, with its place.
+pub(super) fn lines(faults: &[Fault]) -> String {
     let line = |fault: &Fault| {
         let place = if fault.pointer.is_empty() { "(document)" } else { &fault.pointer };
         format!("\n  {place}: {}", fault.message)
@@ -79,37 +94,30 @@ fn list(faults: &[Fault]) -> String {
 }
 
 impl Plugins {
-    /// Starts the engine and applies the first document.
-    pub async fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
-        let engine = engine::start().map_err(StartError::Engine)?;
-        let empty =
-            Generation { number: 0, digest: String::new(), applied_at: clock.now(), plugins: Vec::new() };
-        let plugins = Self(Arc::new(Inner {
+    /// The engine and no plugins yet.
+    pub(super) fn empty(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        let engine = engine::start()?;
+        let empty = Generation {
+            number: 0,
+            digest: String::new(),
+            document: String::new(),
+            origin: Origin::BuiltIn,
+            applied_at: clock.now(),
+            plugins: Vec::new(),
+        };
+        Ok(Self(Arc::new(Inner {
             cache: Cache::new(&settings.cache_dir, &engine),
             engine,
             pool: Arc::new(Semaphore::new(engine::CALLS as usize)),
             clock,
-            document: settings.document.clone(),
+            history: History::new(settings.db),
+            document: settings.document,
             current: ArcSwap::from_pointee(empty),
-            kept: Mutex::default(),
-            applying: tokio::sync::Mutex::default(),
-        }));
-        let (path, text) = match &settings.document {
-            None => ("(built in)".to_owned(), DEFAULT.to_owned()),
-            Some(path) => {
-                let shown = path.display().to_string();
-                match tokio::fs::read_to_string(path).await {
-                    Ok(text) => (shown, text),
-                    Err(error) => return Err(StartError::Unreadable { path: shown, error }),
-                }
-            }
-        };
-        let base = plugins.base_dir();
-        match plugins.apply(&text, DocumentFormat::Toml, base.as_deref(), false).await {
-            Ok(_) => Ok(plugins),
-            Err(ApplyError::Faults(faults)) => Err(StartError::Faults { path, faults }),
-            Err(ApplyError::Busy) => Err(StartError::Faults { path, faults: Vec::new() }),
-        }
+            made: Mutex::default(),
+            refused: Mutex::default(),
+            seen: OnceLock::new(),
+            applying: Arc::default(),
+        })))
     }
 
     /// The set that runs now. Who holds one keeps it, whatever is applied meanwhile.
@@ -119,56 +127,169 @@ impl Plugins {
 
     /// Makes and proves every plugin of the document, then swaps the set. On any fault
     /// nothing changes. A dry run stops before the swap.
-    pub async fn apply(
-        &self,
-        text: &str,
-        format: DocumentFormat,
-        base: Option<&Path>,
-        dry_run: bool,
-    ) -> Result<Arc<Generation>, ApplyError> {
-        let _maker = self.0.applying.try_lock().map_err(|_| ApplyError::Busy)?;
+    ///
+    /// It runs to its end even when the caller goes away.
+    pub async fn apply(&self, sent: Sent, dry_run: bool) -> Result<Arc<Generation>, ApplyError> {
+        let maker = self.0.applying.clone().try_lock_owned().map_err(|_| ApplyError::Busy)?;
+        let plugins = self.clone();
+        let work = tokio::spawn(async move {
+            let applied = plugins.apply_alone(&sent, dry_run).await;
+            if let (Err(ApplyError::Faults(faults)), false) = (&applied, dry_run) {
+                plugins.remember_refusal(sent.origin, faults.clone());
+            }
+            drop(maker);
+            applied
+        });
+        work.await.unwrap_or_else(|error| {
+            let message = format!("the apply broke off: {error}");
+            Err(ApplyError::Faults(vec![Fault::new(None, "", message)]))
+        })
+    }
+
+    async fn apply_alone(&self, sent: &Sent, dry_run: bool) -> Result<Arc<Generation>, ApplyError> {
         let workshop = self.workshop();
-        let document = match Document::parse(text, format) {
+        let supply = Supply::Sources(self.base_dir());
+        let document = match Document::parse(&sent.text, sent.format) {
             Ok(document) => document,
             Err((mut faults, readable)) => {
                 // Faults of the components are reported along, so that one round is enough.
-                faults.extend(apply::make(&workshop, readable, base).await.err().unwrap_or_default());
+                faults.extend(apply::make(&workshop, readable, &supply).await.err().unwrap_or_default());
                 return Err(ApplyError::Faults(faults));
             }
         };
-        let plugins = apply::make(&workshop, document.plugins, base).await.map_err(ApplyError::Faults)?;
-        let generation = Arc::new(Generation {
-            number: self.next_number(),
-            digest: document.digest,
-            applied_at: self.0.clock.now(),
-            plugins,
-        });
-        if !dry_run {
-            self.swap(&generation);
-        }
-        Ok(generation)
+        self.run(&workshop, document, &supply, sent.origin, dry_run).await
     }
 
     /// Runs an earlier set again, as a new generation.
-    pub fn rollback(&self, number: u64) -> Result<Arc<Generation>, RollbackError> {
-        let _maker = self.0.applying.try_lock().map_err(|_| RollbackError::Busy)?;
-        let found = self.kept().into_iter().find(|generation| generation.number == number);
-        let found = found.ok_or(RollbackError::Unknown(number))?;
-        let generation = Arc::new(Generation {
-            number: self.next_number(),
-            digest: found.digest.clone(),
-            applied_at: self.0.clock.now(),
-            plugins: found.plugins.clone(),
+    pub async fn rollback(&self, number: u64) -> Result<Arc<Generation>, RollbackError> {
+        let maker = self.0.applying.clone().try_lock_owned().map_err(|_| ApplyError::Busy)?;
+        let kept = self.find(number).await.map_err(ApplyError::Store)?;
+        let kept = kept.ok_or(RollbackError::Unknown(number))?;
+        let plugins = self.clone();
+        let work = tokio::spawn(async move {
+            let ran = plugins.run_kept(kept, Origin::Rollback).await;
+            drop(maker);
+            ran
         });
-        self.swap(&generation);
-        Ok(generation)
+        let ran = work.await.unwrap_or_else(|error| {
+            let message = format!("the rollback broke off: {error}");
+            Err(ApplyError::Faults(vec![Fault::new(None, "", message)]))
+        });
+        Ok(ran?)
+    }
+
+    async fn run_kept(&self, kept: Kept, origin: Origin) -> Result<Arc<Generation>, ApplyError> {
+        let document = Document::parse(&kept.document, DocumentFormat::Json)
+            .map_err(|(faults, _)| ApplyError::Faults(faults))?;
+        let supply = Supply::Kept(kept.members);
+        self.run(&self.workshop(), document, &supply, origin, false).await
+    }
+
+    async fn run(
+        &self,
+        workshop: &Workshop,
+        document: Document,
+        supply: &Supply,
+        origin: Origin,
+        dry_run: bool,
+    ) -> Result<Arc<Generation>, ApplyError> {
+        let made = apply::make(workshop, document.plugins, supply).await.map_err(ApplyError::Faults)?;
+        let mut generation = Generation {
+            number: 0,
+            digest: document.digest,
+            document: document.text,
+            origin,
+            applied_at: self.0.clock.now(),
+            plugins: made.plugins,
+        };
+        loop {
+            let latest = self.0.history.latest().await.map_err(ApplyError::Store)?;
+            generation.number = latest.as_ref().map_or(self.snapshot().number, |latest| latest.number) + 1;
+            if dry_run {
+                return Ok(Arc::new(generation));
+            }
+            if let Some(same) = latest.filter(|latest| origin.resumes() && latest.is(&generation)) {
+                // A file that was read again, here or on another node, is no new set.
+                (generation.number, generation.applied_at) = (same.number, same.applied_at);
+                generation.origin = same.origin;
+                break;
+            }
+            let kept = self.0.history.keep(&generation, made.components.clone()).await;
+            if kept.map_err(ApplyError::Store)? {
+                break;
+            }
+            // Another node took the number at the same moment; this set comes after it.
+        }
+        Ok(self.swap(generation))
+    }
+
+    /// Runs a set that is kept, under its own number: one of before a restart, or one that
+    /// another node applied.
+    pub(super) async fn resume(&self, kept: Kept) -> Result<Arc<Generation>, Vec<Fault>> {
+        let document = Document::parse(&kept.document, DocumentFormat::Json).map_err(|(faults, _)| faults)?;
+        let supply = Supply::Kept(kept.members);
+        let made = apply::make(&self.workshop(), document.plugins, &supply).await?;
+        Ok(self.swap(Generation {
+            number: kept.number,
+            digest: kept.digest,
+            document: kept.document,
+            origin: kept.origin,
+            applied_at: kept.applied_at,
+            plugins: made.plugins,
+        }))
+    }
+
+    /// As [`Plugins::resume`], unless this node is making a set itself just now.
+    pub(super) async fn resume_newer(&self, kept: Kept) -> Result<(), Vec<Fault>> {
+        let Ok(_maker) = self.0.applying.try_lock() else { return Ok(()) };
+        if kept.number <= self.snapshot().number {
+            return Ok(());
+        }
+        self.resume(kept).await.map(drop)
     }
 
     /// What can be gone back to, newest first.
-    pub fn generations(&self) -> Vec<Arc<Generation>> {
-        let mut kept = self.kept();
-        kept.reverse();
-        kept
+    pub async fn generations(&self) -> Result<Vec<Kept>, StoreError> {
+        let kept = self.0.history.list().await?;
+        if !kept.is_empty() {
+            return Ok(kept);
+        }
+        Ok(self.made().iter().rev().map(|generation| Kept::of(generation)).collect())
+    }
+
+    /// One of [`Plugins::generations`].
+    pub async fn find(&self, number: u64) -> Result<Option<Kept>, StoreError> {
+        if let Some(kept) = self.0.history.find(number).await? {
+            return Ok(Some(kept));
+        }
+        let made = self.made();
+        Ok(made.iter().find(|generation| generation.number == number).map(|generation| Kept::of(generation)))
+    }
+
+    /// The latest document that did not run, if none ran since.
+    pub fn refused(&self) -> Option<Arc<Refused>> {
+        self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn remember_refusal(&self, origin: Origin, faults: Vec<Fault>) {
+        let refused = Refused { origin, at: self.0.clock.now(), faults };
+        *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(refused));
+    }
+
+    /// Remembers what the configured document looks like, before it is read.
+    pub(super) async fn note_document(&self) {
+        if let Some(path) = self.document() {
+            let seen = look(path, self.base_dir()).await;
+            self.0.seen.get_or_init(|| seen);
+        }
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        self.0.seen.get().copied().flatten()
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.0.history
     }
 
     /// The configured document.
@@ -176,7 +297,7 @@ impl Plugins {
         self.0.document.as_deref()
     }
 
-    /// Where relative paths of the configured document begin.
+    /// Where relative paths begin: the folder of the configured document.
     pub fn base_dir(&self) -> Option<PathBuf> {
         let path = self.0.document.as_deref()?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -185,7 +306,7 @@ impl Plugins {
 
     fn workshop(&self) -> Workshop {
         let mut known: HashMap<String, Arc<Component>> = HashMap::new();
-        for plugin in self.kept().iter().flat_map(|generation| &generation.plugins) {
+        for plugin in self.made().iter().flat_map(|generation| &generation.plugins) {
             known.insert(plugin.sha256.clone(), plugin.component().clone());
         }
         Workshop {
@@ -193,25 +314,43 @@ impl Plugins {
             cache: self.0.cache.clone(),
             pool: self.0.pool.clone(),
             known,
+            history: self.0.history.clone(),
         }
     }
 
-    fn kept(&self) -> Vec<Arc<Generation>> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn made(&self) -> MutexGuard<'_, Vec<Arc<Generation>>> {
+        self.0.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next_number(&self) -> u64 {
-        self.0.current.load().number + 1
-    }
-
-    fn swap(&self, generation: &Arc<Generation>) {
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(generation.clone());
-        if kept.len() > KEPT {
-            kept.remove(0);
+    fn swap(&self, generation: Generation) -> Arc<Generation> {
+        let generation = Arc::new(generation);
+        let mut made = self.made();
+        made.push(generation.clone());
+        if made.len() as u64 > KEPT {
+            made.remove(0);
         }
         self.0.current.store(generation.clone());
+        *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let names: Vec<&str> = generation.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         tracing::info!(generation = generation.number, plugins = names.join(", "), "plugins were applied");
+        generation
+    }
+}
+
+impl Kept {
+    fn of(generation: &Generation) -> Self {
+        Self {
+            number: generation.number,
+            digest: generation.digest.clone(),
+            document: generation.document.clone(),
+            origin: generation.origin,
+            applied_at: generation.applied_at,
+            members: generation.members(),
+        }
+    }
+
+    /// Whether this set is made of the same.
+    fn is(&self, generation: &Generation) -> bool {
+        self.digest == generation.digest && self.members == generation.members()
     }
 }

@@ -1,6 +1,7 @@
-//! Applies the document again when its file changes, or at SIGHUP.
+//! Applies the document again when its file changes, when a component it names does, or at
+//! SIGHUP.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
@@ -8,8 +9,10 @@ use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::document::DocumentFormat;
-use super::plugins::{ApplyError, Plugins};
+use super::document::{Document, DocumentFormat};
+use super::generation::Origin;
+use super::plugins::{ApplyError, Plugins, Sent};
+use super::source::Source;
 
 /// Editors write in several steps; what comes within this counts once.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -18,15 +21,23 @@ const POLL: Duration = Duration::from_millis(500);
 /// How long to wait when another apply is running.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// Watches until the process ends. Without a configured document there is nothing to watch.
+/// What the document and its components looked like.
+pub type Seen = Option<[u8; 32]>;
+
+/// Watches until the process ends.
 pub fn watch(plugins: Plugins) {
-    if plugins.document().is_some() {
-        tokio::spawn(run(plugins));
-    }
+    tokio::spawn(run(plugins));
 }
 
 async fn run(plugins: Plugins) {
-    let Some(path) = plugins.document().map(Path::to_path_buf) else { return };
+    // Taken even without a document: unheard, the signal would end the process.
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let Some(path) = plugins.document().map(Path::to_path_buf) else {
+        while hangup.recv().await.is_some() {
+            tracing::info!("there is no plugin document to read again");
+        }
+        return;
+    };
     let (sender, mut changes) = mpsc::channel(1);
     // The folder, because an editor may put a new file in the old one's place.
     let folder = plugins.base_dir();
@@ -44,8 +55,7 @@ async fn run(plugins: Plugins) {
             }
         }
     });
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    let mut seen = digest(&path).await;
+    let mut seen = plugins.seen();
     loop {
         let forced = tokio::select! {
             _ = hangup.recv() => true,
@@ -55,7 +65,7 @@ async fn run(plugins: Plugins) {
             }
             () = tokio::time::sleep(POLL) => false,
         };
-        let now = digest(&path).await;
+        let now = look(&path, plugins.base_dir()).await;
         // A file that is away for a moment is about to be replaced.
         if now.is_some() && (forced || now != seen) {
             seen = now;
@@ -69,9 +79,9 @@ async fn apply(plugins: &Plugins, path: &Path) {
         tracing::error!(path = %path.display(), "the plugin document cannot be read; nothing changed");
         return;
     };
-    let base = plugins.base_dir();
+    let sent = Sent { text, format: DocumentFormat::Toml, origin: Origin::File };
     loop {
-        match plugins.apply(&text, DocumentFormat::Toml, base.as_deref(), false).await {
+        match plugins.apply(sent.clone(), false).await {
             Ok(_) => return,
             Err(ApplyError::Busy) => tokio::time::sleep(BUSY).await,
             Err(ApplyError::Faults(faults)) => {
@@ -83,11 +93,31 @@ async fn apply(plugins: &Plugins, path: &Path) {
                 }
                 return;
             }
+            Err(error @ ApplyError::Store(_)) => {
+                tracing::error!(path = %path.display(), %error, "the plugin document was not applied");
+                return;
+            }
         }
     }
 }
 
-async fn digest(path: &Path) -> Option<[u8; 32]> {
-    let bytes = tokio::fs::read(path).await.ok()?;
-    Some(Sha256::digest(bytes).into())
+/// A digest over the document's text and over the size and age of each component that it
+/// names.
+pub async fn look(path: &Path, base: Option<PathBuf>) -> Seen {
+    let text = tokio::fs::read_to_string(path).await.ok()?;
+    let mut hasher = Sha256::new_with_prefix(&text);
+    let wanted = match Document::parse(&text, DocumentFormat::Toml) {
+        Ok(document) => document.plugins,
+        Err((_, readable)) => readable,
+    };
+    for wanted in wanted {
+        let Source::File(file) = wanted.source else { continue };
+        let file = base.as_deref().unwrap_or(Path::new("/")).join(file);
+        if let Ok(about) = tokio::fs::metadata(&file).await {
+            hasher.update(about.len().to_le_bytes());
+            let age = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            hasher.update(age.unwrap_or_default().as_nanos().to_le_bytes());
+        }
+    }
+    Some(hasher.finalize().into())
 }

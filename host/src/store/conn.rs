@@ -243,6 +243,11 @@ impl Db {
         }
     }
 
+    /// Whether other nodes may read and write here, too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.pool, Pool::Postgres(_))
+    }
+
     /// Whether the database answers a trivial question.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut conn = self.reader().await?;

@@ -31,6 +31,7 @@ pub mod comment_threads;
 pub mod comments;
 pub mod deliveries;
 pub mod escalations;
+pub mod generations;
 pub mod inbox;
 pub mod issue_list;
 pub mod issue_tree;

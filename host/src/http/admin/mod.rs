@@ -13,6 +13,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/plugins", get(plugins::show).put(plugins::apply))
         .route("/plugins/generations", get(plugins::generations))
+        .route("/plugins/generations/{number}", get(plugins::generation))
         .route("/plugins/rollback", post(plugins::rollback))
         .route("/tasks/{taskId}/enrichment", get(plugins::enrichment))
         .route("/sweep", post(sweep::sweep))

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -14,15 +14,23 @@ use crate::http::error::Error;
 use crate::model::ids::TaskId;
 use crate::model::time::seconds;
 use crate::plugin::document::DocumentFormat;
-use crate::plugin::generation::Generation;
-use crate::plugin::plugins::{ApplyError, RollbackError};
+use crate::plugin::generation::{Generation, Origin};
+use crate::plugin::history::Kept;
+use crate::plugin::plugins::{ApplyError, RollbackError, Sent};
+use crate::store::StoreError;
 
 /// A document over this is refused unread.
 const MAX_DOCUMENT: usize = 1 << 20;
 
-/// `GET /admin/plugins`
+/// `GET /admin/plugins`: the running set, and the latest document that did not run, if none
+/// ran since.
 pub async fn show(app: App) -> Json<Value> {
-    Json(body(&app.plugins.snapshot()))
+    let mut shown = body(&app.plugins.snapshot());
+    if let Some(refused) = app.plugins.refused() {
+        shown["refused"] =
+            json!({"origin": refused.origin, "at": seconds(refused.at), "faults": refused.faults});
+    }
+    Json(shown)
 }
 
 #[derive(Deserialize)]
@@ -51,32 +59,28 @@ pub async fn apply(
         return Err(Error::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
     let text = std::str::from_utf8(&document).map_err(|_| Error::bad_request("the document is not UTF-8"))?;
-    let base = app.plugins.base_dir();
-    let generation = app.plugins.apply(text, format, base.as_deref(), dry_run).await?;
-    let mut body = body(&generation);
-    body["dry_run"] = dry_run.into();
-    Ok(Json(body))
+    let sent = Sent { text: text.to_owned(), format, origin: Origin::Api };
+    let mut shown = body(&*app.plugins.apply(sent, dry_run).await?);
+    shown["dry_run"] = dry_run.into();
+    Ok(Json(shown))
 }
 
 /// `GET /admin/plugins/generations`: newest first.
-pub async fn generations(app: App) -> Json<Value> {
+pub async fn generations(app: App) -> Result<Json<Value>, Error> {
     let running = app.plugins.snapshot().number;
-    let list: Vec<Value> = app
-        .plugins
-        .generations()
-        .iter()
-        .map(|generation| {
-            let names: Vec<&str> = generation.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-            json!({
-                "generation": generation.number,
-                "digest": generation.digest,
-                "applied_at": seconds(generation.applied_at),
-                "running": generation.number == running,
-                "plugins": names,
-            })
-        })
-        .collect();
-    Json(json!({"generations": list}))
+    let kept = app.plugins.generations().await.map_err(unreadable)?;
+    let list: Vec<Value> = kept.iter().map(|kept| summary(kept, running)).collect();
+    Ok(Json(json!({"generations": list})))
+}
+
+/// `GET /admin/plugins/generations/{number}`: with its document, to compare or to send again.
+pub async fn generation(app: App, Path(number): Path<String>) -> Result<Json<Value>, Error> {
+    let number: u64 = number.parse().map_err(|_| Error::bad_request("invalid generation"))?;
+    let kept = app.plugins.find(number).await.map_err(unreadable)?;
+    let kept = kept.ok_or_else(|| Error::not_found(RollbackError::Unknown(number).to_string()))?;
+    let mut shown = summary(&kept, app.plugins.snapshot().number);
+    shown["document"] = serde_json::from_str(&kept.document).unwrap_or_default();
+    Ok(Json(shown))
 }
 
 #[derive(Deserialize)]
@@ -87,8 +91,7 @@ pub struct RollbackBody {
 /// `POST /admin/plugins/rollback`: an earlier set runs again, as a new generation.
 pub async fn rollback(app: App, Body(wanted): Body<RollbackBody>) -> Result<Json<Value>, Error> {
     let number = wanted.generation.ok_or_else(|| Error::bad_request("generation is required"))?;
-    let generation = app.plugins.rollback(number)?;
-    Ok(Json(body(&generation)))
+    Ok(Json(body(&*app.plugins.rollback(number).await?)))
 }
 
 /// `GET /admin/tasks/{taskId}/enrichment`
@@ -112,41 +115,41 @@ fn format_of(headers: &HeaderMap) -> Result<DocumentFormat, Error> {
 }
 
 fn body(generation: &Generation) -> Value {
-    #[derive(Serialize)]
-    struct Granted<'a> {
-        env: &'a [String],
-        write: &'a [String],
-        view: Vec<&'static str>,
-    }
-    let plugins: Vec<Value> = generation
-        .plugins
-        .iter()
-        .map(|plugin| {
-            let mut view = Vec::new();
-            if plugin.grants.view_custom_env {
-                view.push("custom_env");
-            }
-            if plugin.grants.view_mcp_secrets {
-                view.push("mcp_secrets");
-            }
-            json!({
-                "name": plugin.name,
-                "version": plugin.version,
-                "sha256": plugin.sha256,
-                "stages": plugin.stages,
-                "on_error": plugin.on_error,
-                "grants": Granted { env: &plugin.grants.env, write: &plugin.grants.write, view },
-                "breaker": plugin.breaker_state(),
-                "counters": plugin.counters(),
-            })
+    let plugins = generation.plugins.iter().map(|plugin| {
+        json!({
+            "name": plugin.name,
+            "version": plugin.version,
+            "sha256": plugin.sha256,
+            "stages": plugin.stages,
+            "on_error": plugin.on_error,
+            "limits": plugin.limits,
+            "grants": plugin.grants,
+            "breaker": plugin.breaker_state(),
+            "counters": plugin.counters(),
         })
-        .collect();
+    });
     json!({
         "generation": generation.number,
         "digest": generation.digest,
+        "origin": generation.origin,
         "applied_at": seconds(generation.applied_at),
-        "plugins": plugins,
+        "plugins": plugins.collect::<Vec<_>>(),
     })
+}
+
+fn summary(kept: &Kept, running: u64) -> Value {
+    json!({
+        "generation": kept.number,
+        "digest": kept.digest,
+        "origin": kept.origin,
+        "applied_at": seconds(kept.applied_at),
+        "running": kept.number == running,
+        "plugins": kept.members,
+    })
+}
+
+fn unreadable(error: StoreError) -> Error {
+    Error::internal("failed to load generations", error)
 }
 
 impl From<ApplyError> for Error {
@@ -157,6 +160,7 @@ impl From<ApplyError> for Error {
                 let message = "the document was not applied; nothing changed";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, message).with("faults", json!(faults))
             }
+            ApplyError::Store(cause) => Self::internal("failed to keep the set; nothing changed", cause),
         }
     }
 }
@@ -165,7 +169,7 @@ impl From<RollbackError> for Error {
     fn from(error: RollbackError) -> Self {
         match error {
             RollbackError::Unknown(_) => Self::not_found(error.to_string()),
-            RollbackError::Busy => Self::conflict(error.to_string()),
+            RollbackError::Apply(error) => error.into(),
         }
     }
 }

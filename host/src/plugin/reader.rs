@@ -1,0 +1,272 @@
+//! Reads one `[[plugin]]` member by member, and notes every fault on the way.
+
+use serde_json::{Map, Value};
+
+use super::document::{Fault, Wanted};
+use super::grants::{Grants, View, is_closed, is_variable};
+use super::limits::Limits;
+use super::plugin::OnError;
+use super::source::Source;
+use super::stage::Stage;
+
+const MAX_NAME: usize = 64;
+const MAX_LIST: usize = 256;
+
+/// Reads one entry, member by member.
+pub struct Reader<'a> {
+    map: &'a Map<String, Value>,
+    at: String,
+    name: Option<String>,
+    faults: &'a mut Vec<Fault>,
+}
+
+/// The keys of a `[[plugin]]`, of its limits and of its grants.
+pub const KEYS: [&str; 9] =
+    ["name", "source", "sha256", "stages", "enabled", "on_error", "config", "limits", "grants"];
+
+pub const LIMIT_KEYS: [&str; 6] =
+    ["cpu_ms", "wall_ms", "memory_mib", "max_input_bytes", "max_output_bytes", "max_concurrent"];
+pub const GRANT_KEYS: [&str; 3] = ["env", "write", "view"];
+
+impl<'a> Reader<'a> {
+    pub fn read(entry: &'a Value, at: String, faults: &'a mut Vec<Fault>) -> Option<Wanted> {
+        let Value::Object(map) = entry else {
+            faults.push(Fault::new(None, at, "must be a table"));
+            return None;
+        };
+        let name = map.get("name").and_then(Value::as_str).map(str::to_owned);
+        unknown_keys(map, &KEYS, name.as_deref(), &at, faults);
+        let mut reader = Reader { map, at, name, faults };
+        let name = reader.name();
+        let source = reader.source();
+        let sha256 = reader.sha256();
+        let stages = reader.stages();
+        let enabled = reader.flag("enabled", true);
+        let on_error = reader.on_error();
+        let config = reader.table("config");
+        let limits = reader.limits();
+        let grants = reader.grants();
+        Some(Wanted {
+            pointer: reader.at,
+            name: name?,
+            source: source?,
+            sha256,
+            stages,
+            enabled,
+            on_error,
+            config: Value::Object(config),
+            limits,
+            grants,
+        })
+    }
+
+    fn fault(&mut self, member: &str, message: impl Into<String>) {
+        let pointer = format!("{}/{member}", self.at);
+        self.faults.push(Fault::new(self.name.as_deref(), pointer, message));
+    }
+
+    /// A text, if the member is there and one.
+    fn text(&mut self, member: &str) -> Option<String> {
+        match self.map.get(member) {
+            None => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(_) => {
+                self.fault(member, "must be a string");
+                None
+            }
+        }
+    }
+
+    fn name(&mut self) -> Option<String> {
+        if !self.map.contains_key("name") {
+            self.fault("name", "is required");
+            return None;
+        }
+        let name = self.text("name")?;
+        if is_name(&name) {
+            return Some(name);
+        }
+        self.fault(
+            "name",
+            format!("`{name}` is no name: lower-case letters, digits and hyphens, {MAX_NAME} at most"),
+        );
+        None
+    }
+
+    fn source(&mut self) -> Option<Source> {
+        if !self.map.contains_key("source") {
+            self.fault("source", "is required: `builtin:NAME` or `file:PATH`");
+            return None;
+        }
+        let text = self.text("source")?;
+        match Source::parse(&text) {
+            Ok(source) => Some(source),
+            Err(message) => {
+                self.fault("source", message);
+                None
+            }
+        }
+    }
+
+    fn sha256(&mut self) -> Option<String> {
+        let text = self.text("sha256")?.to_ascii_lowercase();
+        if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Some(text);
+        }
+        self.fault("sha256", "must be 64 hex digits");
+        None
+    }
+
+    fn stages(&mut self) -> Option<Vec<Stage>> {
+        let value = self.map.get("stages")?;
+        let names: Option<Vec<&str>> =
+            value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+        let Some(names) = names.filter(|names| !names.is_empty()) else {
+            self.fault("stages", "must be a list of stages that is not empty");
+            return None;
+        };
+        let mut stages = Vec::new();
+        for (index, name) in names.into_iter().enumerate() {
+            match Stage::ALL.into_iter().find(|stage| stage.as_str() == name) {
+                Some(stage) if !stages.contains(&stage) => stages.push(stage),
+                Some(_) => {}
+                None => {
+                    let known: Vec<&str> = Stage::ALL.iter().map(|stage| stage.as_str()).collect();
+                    let message = format!("`{name}` is no stage; there are {}", known.join(", "));
+                    self.fault(&format!("stages/{index}"), message);
+                }
+            }
+        }
+        Some(stages)
+    }
+
+    fn flag(&mut self, member: &str, default: bool) -> bool {
+        match self.map.get(member) {
+            None => default,
+            Some(Value::Bool(flag)) => *flag,
+            Some(_) => {
+                self.fault(member, "must be true or false");
+                default
+            }
+        }
+    }
+
+    fn on_error(&mut self) -> OnError {
+        match self.text("on_error").as_deref() {
+            None | Some("skip") => OnError::Skip,
+            Some("fail") => OnError::Fail,
+            Some(other) => {
+                let message = format!("`{other}` is neither `skip` nor `fail`");
+                self.fault("on_error", message);
+                OnError::Skip
+            }
+        }
+    }
+
+    fn table(&mut self, member: &str) -> Map<String, Value> {
+        match self.map.get(member) {
+            None => Map::new(),
+            Some(Value::Object(map)) => map.clone(),
+            Some(_) => {
+                self.fault(member, "must be a table");
+                Map::new()
+            }
+        }
+    }
+
+    fn limits(&mut self) -> Limits {
+        let mut limits = Limits::default();
+        let table = self.table("limits");
+        unknown_keys(&table, &LIMIT_KEYS, self.name.as_deref(), &format!("{}/limits", self.at), self.faults);
+        let mut number = |member: &str, default: u64, from: u64, to: u64| match table.get(member) {
+            None => default,
+            Some(value) => match value.as_u64().filter(|number| (from..=to).contains(number)) {
+                Some(number) => number,
+                None => {
+                    self.fault(
+                        &format!("limits/{member}"),
+                        format!("must be a whole number from {from} to {to}"),
+                    );
+                    default
+                }
+            },
+        };
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        limits.cpu_ms = number("cpu_ms", limits.cpu_ms, 1, 10_000);
+        limits.wall_ms = number("wall_ms", limits.wall_ms, 1, 30_000);
+        limits.memory_mib = number("memory_mib", limits.memory_mib, 1, 256);
+        limits.max_input_bytes =
+            size(number("max_input_bytes", limits.max_input_bytes as u64, 1024, 16 << 20));
+        limits.max_output_bytes =
+            size(number("max_output_bytes", limits.max_output_bytes as u64, 1024, 16 << 20));
+        limits.max_concurrent = size(number("max_concurrent", limits.max_concurrent as u64, 1, 64));
+        limits
+    }
+
+    fn grants(&mut self) -> Grants {
+        let table = self.table("grants");
+        unknown_keys(&table, &GRANT_KEYS, self.name.as_deref(), &format!("{}/grants", self.at), self.faults);
+        let mut list = |member: &str| -> Vec<String> {
+            let Some(value) = table.get(member) else { return Vec::new() };
+            let texts: Option<Vec<String>> = value
+                .as_array()
+                .filter(|list| list.len() <= MAX_LIST)
+                .and_then(|list| list.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+            texts.unwrap_or_else(|| {
+                let message = format!("must be a list of at most {MAX_LIST} strings");
+                self.fault(&format!("grants/{member}"), message);
+                Vec::new()
+            })
+        };
+        let (env, write, named) = (list("env"), list("write"), list("view"));
+        for (index, name) in env.iter().enumerate().filter(|(_, name)| !is_variable(name)) {
+            self.fault(&format!("grants/env/{index}"), format!("`{name}` is no name of a variable"));
+        }
+        for (index, pointer) in write.iter().enumerate() {
+            let problem = if !pointer.starts_with('/') {
+                "is no JSON Pointer; it begins with `/`"
+            } else if is_closed(pointer) {
+                "holds what no plugin may change"
+            } else {
+                continue;
+            };
+            self.fault(&format!("grants/write/{index}"), format!("`{pointer}` {problem}"));
+        }
+        let mut view = Vec::new();
+        for (index, name) in named.iter().enumerate() {
+            match View::ALL.iter().find(|(known, _)| known == name) {
+                Some((_, granted)) => view.push(*granted),
+                None => {
+                    let known = View::ALL.map(|(known, _)| known).join(", ");
+                    let message = format!("`{name}` is nothing to view; there are {known}");
+                    self.fault(&format!("grants/view/{index}"), message);
+                }
+            }
+        }
+        Grants { env, write, view }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= MAX_NAME
+        && !name.starts_with('-')
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+pub fn unknown_keys(
+    map: &Map<String, Value>,
+    known: &[&str],
+    plugin: Option<&str>,
+    at: &str,
+    faults: &mut Vec<Fault>,
+) {
+    for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
+        let message = format!("unknown key; known are {}", known.join(", "));
+        faults.push(Fault::new(plugin, format!("{at}/{}", escaped(key)), message));
+    }
+}
+
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,49 @@
+//! What came of a call to a plugin, and how long it took.
+
+use std::time::Instant;
+
+use super::error::PluginError;
+
+#[derive(Debug)]
+pub struct Report<T> {
+    pub result: Result<T, PluginError>,
+    pub times: Times,
+}
+
+/// Waited for a place, made the instance, ran the guest: microseconds each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Times {
+    pub queue_us: u64,
+    pub instantiate_us: u64,
+    pub guest_us: u64,
+}
+
+impl<T> Report<T> {
+    /// A call that was not made.
+    pub(super) fn refused(error: PluginError) -> Self {
+        Self { result: Err(error), times: Times::default() }
+    }
+
+    pub(super) fn missing() -> Self {
+        Self::refused(PluginError::NoSuchStage)
+    }
+
+    pub(super) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Report<U> {
+        Report { result: self.result.map(convert), times: self.times }
+    }
+}
+
+impl Times {
+    pub(super) fn queued(since: Instant) -> Self {
+        Self { queue_us: micros(since), ..Self::default() }
+    }
+
+    /// Since the call had its place.
+    pub(super) fn total_us(self) -> u64 {
+        self.instantiate_us.saturating_add(self.guest_us)
+    }
+}
+
+pub(super) fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
