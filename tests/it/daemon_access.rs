@@ -96,8 +96,8 @@ async fn the_daemon_plane_never_says_forbidden(gateway: &Gateway) {
 async fn a_failing_database_is_a_failure_and_not_an_absence(gateway: &Gateway) {
     let world = gateway.world().await;
     let task = gateway.seed_issue_task(world.g1, json!({})).await;
-    // So that the tokens are known without asking.
-    beat(&world.a, world.r1).await.expect(200);
+    // So that the caller is known without asking.
+    assert_eq!(world.a.status_of(task).await, "queued");
     gateway.expect_error("failed to load runtime");
     gateway.execute("ALTER TABLE agent_runtime RENAME TO hidden", Value::Null).await;
     beat(&world.a, world.r1).await.refused(500, "failed to load runtime");

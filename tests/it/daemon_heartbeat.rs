@@ -36,11 +36,13 @@ const ROW: &str = "SELECT status, last_seen_at, updated_at FROM agent_runtime WH
 #[apply(on_both)]
 async fn a_beat_brings_a_runtime_online_before_it_is_answered(gateway: &Gateway) {
     let user = gateway.user();
-    let runtime = user.register("dm-1", "claude").await;
-    let never = "UPDATE agent_runtime SET status = 'offline', last_seen_at = NULL";
-    let gone = "UPDATE agent_runtime SET status = 'offline'";
-    for silence in [gone, never] {
-        gateway.execute(silence, Value::Null).await;
+    let gone = user.register("dm-1", "claude").await;
+    user.beat(gone).await;
+    user.post("/api/daemon/deregister", json!({"runtime_ids": [gone]})).await.expect(200);
+    let never = json!({"status": "offline", "last_seen_at": null});
+    let never = gateway.seed_runtime(gateway.workspace, user.id, never).await;
+    for runtime in [gone, never] {
+        assert_eq!(gateway.row(ROW, json!([runtime])).await["status"], "offline");
         user.beat(runtime).await;
         let row = gateway.row(ROW, json!([runtime])).await;
         assert_eq!(row["status"], "online");
@@ -72,7 +74,7 @@ async fn many_runtimes_beat_at_once(gateway: &Gateway) {
     for number in 0..10 {
         runtimes.push(user.register(&format!("dm-{number}"), "claude").await);
     }
-    gateway.execute("UPDATE agent_runtime SET status = 'offline'", Value::Null).await;
+    user.post("/api/daemon/deregister", json!({"runtime_ids": runtimes})).await.expect(200);
     let beats = (0..50).map(|number| user.beat(runtimes[number % 10]));
     futures_util::future::join_all(beats).await;
     const ONLINE: &str = "SELECT count(*) FROM agent_runtime WHERE status = 'online'";

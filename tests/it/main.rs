@@ -35,43 +35,43 @@ mod comment_lists;
 mod comment_routing;
 /// … written, changed, settled.
 mod comments;
-/// … what they may touch.
+/// The daemon plane: what a caller may touch.
 mod daemon_access;
-/// `/api/daemon`: who may enter.
+/// The daemon plane: who may enter.
 mod daemon_authentication;
-/// … how bodies are read.
+/// The daemon plane: how bodies are read.
 mod daemon_bodies;
-/// … the content of skills.
+/// The daemon plane: the content of skills.
 mod daemon_bundles;
-/// … which task a claim gives.
+/// The daemon plane: which task a claim gives.
 mod daemon_claim;
-/// … in a chat, and in an autopilot's run.
+/// The daemon plane: what a chat's turn and an autopilot's run carry.
 mod daemon_claim_chat;
-/// … and what the task carries.
+/// The daemon plane: what any other claimed task carries.
 mod daemon_claim_contents;
-/// … its good end.
+/// The daemon plane: a task's good end.
 mod daemon_complete;
-/// … its goodbye.
+/// The daemon plane: a daemon's goodbye.
 mod daemon_deregister;
-/// … its bad one, and the next attempt.
+/// The daemon plane: a task's bad end, and the next attempt.
 mod daemon_fail;
-/// … what may be cleaned up.
+/// The daemon plane: what may be cleaned up.
 mod daemon_gc;
-/// … its signs of life.
+/// The daemon plane: signs of life.
 mod daemon_heartbeat;
-/// … a task before it ends.
+/// The daemon plane: a task before it ends.
 mod daemon_lifecycle;
-/// … what its agent says.
+/// The daemon plane: what agents say.
 mod daemon_messages;
-/// … the agent CLIs of a daemon.
+/// The daemon plane: which agent CLIs a daemon has.
 mod daemon_register;
-/// … where it can be resumed.
+/// The daemon plane: where a run can be resumed.
 mod daemon_session;
-/// … what ends tasks whose daemon went away.
+/// The daemon plane: what ends tasks whose daemon went away.
 mod daemon_sweeps;
-/// … what a run used.
+/// The daemon plane: what a run used.
 mod daemon_usage;
-/// … what it synchronises of a workspace.
+/// The daemon plane: what a daemon synchronises of a workspace.
 mod daemon_workspaces;
 /// Who stands by when an agent does not react.
 mod escalation;
