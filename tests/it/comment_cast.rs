@@ -1,5 +1,7 @@
 //! Who speaks in the tests of comments: two agents on one machine, and a squad when asked for.
 
+use std::fmt::Display;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -74,8 +76,8 @@ impl<'g> Cast<'g> {
 }
 
 /// A mention.
-pub fn at(kind: &str, id: impl ToString) -> String {
-    format!("[@x](mention://{kind}/{})", id.to_string())
+pub fn at(kind: &str, id: impl Display + Copy) -> String {
+    format!("[@x](mention://{kind}/{id})")
 }
 
 /// Writes a comment; gives its id.

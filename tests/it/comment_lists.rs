@@ -38,7 +38,7 @@ impl<'g> Talk<'g> {
         let last = said(5, Some(root)).await;
         let first = [root, reply, last, said(6, Some(reply)).await];
         let lone = said(7, None).await;
-        Self { issue, first, second, lone, cast }
+        Self { cast, issue, first, second, lone }
     }
 
     async fn read(&self, query: &str) -> Reply {

@@ -41,7 +41,7 @@ async fn a_mention_is_for_whom_it_names(gateway: &Gateway) {
     let (a, b) = (at("agent", cast.a), at("agent", cast.b));
     assert_eq!(given(b.clone()).await, [cast.b], "and not the assignee");
     assert_eq!(given(format!("{b} {a} {b}")).await, [cast.b, cast.a]);
-    let upper = at("agent", cast.b.to_string().to_uppercase());
+    let upper = at("agent", &cast.b.to_string().to_uppercase());
     assert_eq!(given(format!("{upper} {b}")).await, [cast.b]);
     assert_eq!(given(format!("[@B [the builder]](mention://agent/{})", cast.b)).await, [cast.b]);
     assert_eq!(given("@Bo look".to_owned()).await, [cast.a], "a plain name is no mention");
@@ -83,7 +83,7 @@ async fn a_mention_of_nobody_is_passed_over(gateway: &Gateway) {
     let old = json!({"archived_at": crate::harness::ahead(-60)});
     let archived = gateway.seed_agent(cast.runtime, "Old", old).await;
     let issue = cast.issue("agent", cast.a).await;
-    for id in ["abc", "all", "-", &"f".repeat(4000)] {
+    for id in ["abc", "all", "-", &*"f".repeat(4000)] {
         for kind in ["agent", "squad"] {
             say(&cast.owner, issue, &at(kind, id)).await;
         }
