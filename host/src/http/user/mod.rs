@@ -33,6 +33,7 @@ mod quick_create;
 mod resources;
 mod runtime_profiles;
 mod runtime_requests;
+mod runtime_usage;
 mod runtimes;
 mod skill_files;
 mod skills;
@@ -58,6 +59,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(tokens::routes(app))
         .merge(login::routes(app))
         .merge(workspaces::routes(app))
+        .merge(invitations::routes(app))
         .merge(runtimes::routes(app))
         .merge(agents::routes(app))
         .merge(agent_activity::routes(app))
