@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::auth::Auth;
+use crate::config::access::Access;
 use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::sweep::Sweeper;
 use crate::enrich::log::TraceLog;
@@ -25,6 +26,7 @@ pub struct Handles {
     pub db: Db,
     pub clock: Clock,
     pub auth: Auth,
+    pub access: Access,
     pub events: Events,
     pub hub: Hub,
     pub wakeups: Wakeups,
@@ -46,6 +48,8 @@ pub struct Flags {
     pub runtime_brief_slim: Flag,
     /// Whether nobody may create a workspace.
     pub disable_workspace_creation: bool,
+    /// Sites whose pages may talk to this gateway, beside its own.
+    pub allowed_origins: Vec<String>,
     /// Where the world reaches this gateway, without a slash at its end.
     pub public_url: Option<String>,
     /// Proxies that are believed when they say for whom they speak.

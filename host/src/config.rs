@@ -1,6 +1,8 @@
 //! Every setting with its default and its check. The sole reader of the environment and of
 //! `switchyard.toml`. A flag beats a variable, a variable beats the file.
 
+pub mod access;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -121,6 +123,11 @@ impl Config {
     }
 }
 
+/// Who is let in and from where, as the environment says.
+pub fn access() -> anyhow::Result<access::Access> {
+    access::Access::read(|name| std::env::var(name).ok())
+}
+
 /// The switches that existing deployments set, under the names they know.
 pub fn flags() -> Flags {
     let var = |name: &str| std::env::var(name).unwrap_or_default();
@@ -129,10 +136,23 @@ pub fn flags() -> Flags {
         composio_mcp_apps: composio.of(None) != "off",
         runtime_brief_slim: Flag::parse("runtime_brief_slim", &var("FF_RUNTIME_BRIEF_SLIM")),
         disable_workspace_creation: var("DISABLE_WORKSPACE_CREATION") == "true",
+        allowed_origins: origins(&var("CORS_ALLOWED_ORIGINS"), &var("FRONTEND_ORIGIN")),
         public_url: Some(var("MULTICA_PUBLIC_URL").trim().trim_end_matches('/').to_owned())
             .filter(|url| !url.is_empty()),
         trusted_proxies: networks(&var("MULTICA_TRUSTED_PROXIES")),
     }
+}
+
+/// The comma list, else the one site, else where front ends are developed.
+fn origins(list: &str, frontend: &str) -> Vec<String> {
+    const DEVELOPMENT: [&str; 3] =
+        ["http://localhost:3000", "http://localhost:5173", "http://localhost:5174"];
+    let read = |list: &str| -> Vec<String> {
+        let parts = list.split(',').map(|part| part.trim().trim_end_matches('/'));
+        parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let named = [read(list), read(frontend)].into_iter().find(|origins| !origins.is_empty());
+    named.unwrap_or_else(|| DEVELOPMENT.map(str::to_owned).to_vec())
 }
 
 /// A comma list of networks and addresses; what is neither is passed over with a word.

@@ -10,15 +10,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use crate::app::{App, Flags, Handles};
-use crate::auth::Auth;
+use crate::auth::cloud::Verifier;
+use crate::auth::jwt::Keys;
+use crate::auth::{Auth, secret};
 use crate::config::{self, Config};
 use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::sweep::{self, Sweeper};
 use crate::dispatch::{autopilot_monitor, autopilot_schedule};
 use crate::enrich::log::TraceLog;
-use crate::http::{paths, router};
+use crate::http::{methods, paths, router};
 use crate::live::events::Events;
 use crate::live::hub::Hub;
 use crate::live::liveness::Liveness;
@@ -103,8 +106,13 @@ async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());
     plugin::follow(plugins.clone());
+    let access = config::access()?;
+    let jwt_secret = secret::settle(&db, "jwt", access.jwt_secret.clone(), clock.now()).await?;
+    let keys = Keys::new(&jwt_secret, access.token_ttl);
+    let cloud = Verifier::new(db.clone(), access.cloud_url.as_deref());
     Ok(App::new(Handles {
-        auth: Auth::new(db.clone(), clock.clone()),
+        auth: Auth::new(db.clone(), clock.clone(), keys, cloud),
+        access,
         at_rest: AtRest::new(db.clone()),
         sweeper: Sweeper::default(),
         liveness: Liveness::new(db.clone(), clock.clone()),
@@ -125,7 +133,8 @@ fn serve(
     router: axum::Router,
     stopping: CancellationToken,
 ) -> JoinHandle<std::io::Result<()>> {
-    let service = tower::util::MapRequestLayer::new(paths::normalise).layer(router);
+    let service = MapRequestLayer::new(|request| methods::unserved(paths::normalise(request)));
+    let service = MapResponseLayer::new(methods::allowed).layer(service.layer(router));
     let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
     tokio::spawn(async move {
         axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned()).await

@@ -1,17 +1,25 @@
 //! From a token to an identity. Knows no routes.
 
+pub mod cloud;
+pub mod cookie;
+pub mod jwt;
+pub mod secret;
 pub mod token;
 
-use std::sync::Arc;
+use std::future::{Future, ready};
 use std::time::Duration;
 
 use moka::future::Cache;
+use moka::ops::compute::{CompResult, Op};
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::model::ids::{AgentId, TaskId, UserId, WorkspaceId};
 use crate::model::time::{Clock, Time};
 use crate::model::workspace::Role;
 use crate::store::{Db, StoreError, tokens, users};
+use cloud::{CloudError, Verifier};
+use jwt::{JwtError, Keys};
 
 /// How long a token that was found valid is believed without asking again.
 const TOKEN_TTL: Duration = Duration::from_mins(10);
@@ -26,7 +34,7 @@ const MEMBERS: u64 = 100_000;
 pub enum Identity {
     /// `mdt_`: a daemon, confined to one workspace, with no user behind it.
     Daemon { workspace_id: WorkspaceId, daemon_id: String },
-    /// `mul_`: a person.
+    /// `mul_`, `mcn_` or a login: a person.
     User { user_id: UserId },
     /// `mat_`: an agent at work, confined to its task's workspace.
     Task { user_id: UserId, agent_id: AgentId, task_id: TaskId, workspace_id: WorkspaceId },
@@ -38,16 +46,37 @@ pub enum AuthError {
     Invalid,
     #[error("invalid daemon token")]
     InvalidDaemon,
+    /// Signed by us, and yet it names no user.
+    #[error("invalid claims")]
+    InvalidClaims,
+    #[error("cloud pat verifier unavailable")]
+    CloudUnavailable,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+impl From<JwtError> for AuthError {
+    fn from(error: JwtError) -> Self {
+        match error {
+            JwtError::Invalid => Self::Invalid,
+            JwtError::Claims => Self::InvalidClaims,
+        }
+    }
+}
+
 /// Verifies tokens, with the caches that make it free of SQL for a busy daemon.
+///
+/// A cache is filled and emptied under the entry's own lock: whoever revokes something
+/// waits for a look-up that is under way and takes its result out again, so that nothing
+/// revoked is remembered.
 #[derive(Clone)]
 pub struct Auth {
     db: Db,
     clock: Clock,
-    tokens: Cache<Arc<str>, Remembered>,
+    keys: Keys,
+    cloud: Verifier,
+    /// By the token's hash.
+    tokens: Cache<String, Remembered>,
     members: Cache<(UserId, WorkspaceId), ()>,
 }
 
@@ -59,10 +88,12 @@ struct Remembered {
 }
 
 impl Auth {
-    pub fn new(db: Db, clock: Clock) -> Self {
+    pub fn new(db: Db, clock: Clock, keys: Keys, cloud: Verifier) -> Self {
         Self {
             db,
             clock,
+            keys,
+            cloud,
             tokens: Cache::builder().max_capacity(TOKENS).time_to_live(TOKEN_TTL).build(),
             members: Cache::builder().max_capacity(MEMBERS).time_to_live(MEMBER_TTL).build(),
         }
@@ -73,10 +104,7 @@ impl Auth {
         if token.starts_with(token::DAEMON) {
             return self.daemon(token).await;
         }
-        if token.starts_with(token::PERSONAL) {
-            return self.personal(token).await;
-        }
-        Err(AuthError::Invalid)
+        self.person(token).await
     }
 
     /// What the user plane accepts: people's tokens and those of agents at work.
@@ -84,10 +112,12 @@ impl Auth {
         if token.starts_with(token::TASK) {
             return self.task(token).await;
         }
-        if token.starts_with(token::PERSONAL) {
-            return self.personal(token).await;
-        }
-        Err(AuthError::Invalid)
+        self.person(token).await
+    }
+
+    /// Signs logins.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     pub async fn is_admin(&self, token: &str) -> Result<bool, StoreError> {
@@ -99,11 +129,11 @@ impl Auth {
         if self.members.get(&(user, workspace)).await.is_some() {
             return Ok(true);
         }
-        let found = self.role(user, workspace).await?.is_some();
-        if found {
-            self.members.insert((user, workspace), ()).await;
-        }
-        Ok(found)
+        let found = self.members.entry((user, workspace)).and_try_compute_with(|_| async move {
+            let role = self.role(user, workspace).await?;
+            Ok::<_, StoreError>(role.map_or(Op::Remove, |_| Op::Put(())))
+        });
+        Ok(kept(found.await?).is_some())
     }
 
     /// The user's role, always as stored.
@@ -111,40 +141,83 @@ impl Auth {
         users::find_role(&mut self.db.reader().await?, user, workspace).await
     }
 
+    /// Takes a personal token of the user's back. Runs to its end even when the caller
+    /// does not wait for it: a token that is revoked must not be believed any longer.
+    pub async fn revoke(&self, user: UserId, id: Uuid) -> Result<(), StoreError> {
+        let auth = self.clone();
+        let work = async move {
+            let revoked: Result<Option<String>, StoreError> =
+                auth.db.write(move |c| Box::pin(tokens::revoke_personal(c, user, id))).await;
+            if let Some(hash) = revoked? {
+                auth.forget_token(&hash).await;
+            }
+            Ok(())
+        };
+        tokio::spawn(work).await.unwrap_or_else(|_| Err(StoreError::Unavailable(None)))
+    }
+
     /// Forgets a token; called by whatever revokes one.
     pub async fn forget_token(&self, hash: &str) {
-        self.tokens.invalidate(hash).await;
+        self.tokens.entry_by_ref(hash).and_compute_with(|_| ready(Op::Remove)).await;
     }
 
     /// Forgets a membership; called by whatever changes or ends one.
     pub async fn forget_member(&self, user: UserId, workspace: WorkspaceId) {
-        self.members.invalidate(&(user, workspace)).await;
+        self.members.entry((user, workspace)).and_compute_with(|_| ready(Op::Remove)).await;
+    }
+
+    /// A person's token, of whichever kind its prefix says.
+    async fn person(&self, token: &str) -> Result<Identity, AuthError> {
+        if token.starts_with(token::CLOUD) {
+            return self.vouched_for(token).await;
+        }
+        if token.starts_with(token::PERSONAL) {
+            return self.personal(token).await;
+        }
+        let user_id = self.keys.verify(token, self.clock.now())?;
+        Ok(Identity::User { user_id })
+    }
+
+    async fn vouched_for(&self, token: &str) -> Result<Identity, AuthError> {
+        match self.cloud.verify(token).await {
+            Ok(user_id) => Ok(Identity::User { user_id }),
+            Err(error) => Err(match *error {
+                CloudError::Invalid => AuthError::Invalid,
+                CloudError::Unavailable => AuthError::CloudUnavailable,
+            }),
+        }
     }
 
     async fn daemon(&self, token: &str) -> Result<Identity, AuthError> {
         let hash = token::hash(token);
-        let now = self.clock.now();
-        if let Some(identity) = self.remembered(&hash, now).await {
-            return Ok(identity);
-        }
-        let found = tokens::find_daemon(&mut self.db.reader().await?, &hash, now).await?;
-        let found = found.ok_or(AuthError::InvalidDaemon)?;
-        let identity = Identity::Daemon { workspace_id: found.workspace_id, daemon_id: found.daemon_id };
-        self.remember(hash, identity.clone(), Some(found.expires_at)).await;
-        Ok(identity)
+        let found = self.remembered(hash.clone(), async {
+            let now = self.clock.now();
+            let found = tokens::find_daemon(&mut self.db.reader().await?, &hash, now).await?;
+            Ok(found.map(|found| Remembered {
+                identity: Identity::Daemon { workspace_id: found.workspace_id, daemon_id: found.daemon_id },
+                expires_at: Some(found.expires_at),
+            }))
+        });
+        found.await?.ok_or(AuthError::InvalidDaemon)
     }
 
     async fn personal(&self, token: &str) -> Result<Identity, AuthError> {
         let hash = token::hash(token);
-        let now = self.clock.now();
-        if let Some(identity) = self.remembered(&hash, now).await {
-            return Ok(identity);
-        }
-        let found = tokens::find_personal(&mut self.db.reader().await?, &hash, now).await?;
-        let found = found.ok_or(AuthError::Invalid)?;
-        let identity = Identity::User { user_id: found.user_id };
-        self.remember(hash.clone(), identity.clone(), found.expires_at).await;
-        // Off the caller's path, and only when the cache did not know the token.
+        let found = self.remembered(hash.clone(), async {
+            let now = self.clock.now();
+            let Some(found) = tokens::find_personal(&mut self.db.reader().await?, &hash, now).await? else {
+                return Ok(None);
+            };
+            self.touch(hash.clone(), now);
+            let identity = Identity::User { user_id: found.user_id };
+            Ok(Some(Remembered { identity, expires_at: found.expires_at }))
+        });
+        found.await?.ok_or(AuthError::Invalid)
+    }
+
+    /// Notes that a token is in use: off the caller's path, and only when the cache did
+    /// not know it.
+    fn touch(&self, hash: String, now: Time) {
         let db = self.db.clone();
         tokio::spawn(async move {
             let touched: Result<(), StoreError> = db
@@ -154,7 +227,6 @@ impl Auth {
                 tracing::debug!(%error, "the last use of a token was not recorded");
             }
         });
-        Ok(identity)
     }
 
     /// Not cached: it must end with its task.
@@ -170,12 +242,35 @@ impl Auth {
         })
     }
 
-    async fn remembered(&self, hash: &str, now: Time) -> Option<Identity> {
-        let entry = self.tokens.get(hash).await?;
-        entry.expires_at.is_none_or(|at| at > now).then_some(entry.identity)
+    /// What the cache says of a token, or else the database. Only a yes is remembered.
+    async fn remembered(
+        &self,
+        hash: String,
+        find: impl Future<Output = Result<Option<Remembered>, StoreError>> + Send,
+    ) -> Result<Option<Identity>, StoreError> {
+        let holds = |known: &Remembered| known.expires_at.is_none_or(|at| at > self.clock.now());
+        if let Some(known) = self.tokens.get(&hash).await.filter(holds) {
+            return Ok(Some(known.identity));
+        }
+        // On the heap, for the few callers that come here: it is large.
+        let found = Box::pin(self.tokens.entry(hash).and_try_compute_with(|entry| async move {
+            // Somebody else may have asked meanwhile.
+            if entry.is_some_and(|entry| holds(entry.value())) {
+                return Ok(Op::Nop);
+            }
+            Ok::<_, StoreError>(find.await?.map_or(Op::Remove, Op::Put))
+        }));
+        let found = found.await?;
+        Ok(kept(found).map(|known| known.identity))
     }
+}
 
-    async fn remember(&self, hash: String, identity: Identity, expires_at: Option<Time>) {
-        self.tokens.insert(hash.into(), Remembered { identity, expires_at }).await;
+/// The value that an entry has after it was computed.
+fn kept<K, V: Clone + Send + Sync + 'static>(result: CompResult<K, V>) -> Option<V> {
+    match result {
+        CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) | CompResult::Unchanged(entry) => {
+            Some(entry.into_value())
+        }
+        CompResult::StillNone(_) | CompResult::Removed(_) => None,
     }
 }

@@ -11,6 +11,8 @@ pub const PERSONAL: &str = "mul_";
 pub const DAEMON: &str = "mdt_";
 /// A running task's.
 pub const TASK: &str = "mat_";
+/// A person's, which a service elsewhere vouches for.
+pub const CLOUD: &str = "mcn_";
 /// An operator's, for the admin API.
 pub const ADMIN: &str = "mop_";
 

@@ -25,6 +25,8 @@ pub mod issue_create;
 pub mod issue_delete;
 pub mod issue_update;
 pub mod lifecycle;
+pub mod login;
+pub mod membership;
 pub mod originator;
 pub mod orphans;
 pub mod permission;

@@ -33,7 +33,7 @@ pub fn tell(app: &App, agent: &Agent) {
 }
 
 /// The agent without what a subscriber must not see.
-pub(super) fn reduced(agent: &Agent) -> Value {
+fn reduced(agent: &Agent) -> Value {
     json!({
         "id": agent.id,
         "workspace_id": agent.workspace_id,

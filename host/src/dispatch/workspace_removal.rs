@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::lifecycle::to_the_end;
 use crate::app::App;
 use crate::model::actor::Actor;
 use crate::model::ids::{RuntimeId, UserId, WorkspaceId};
@@ -9,6 +10,11 @@ use crate::store::{StoreError, members, retire};
 
 /// Deletes the workspace and everything in it.
 pub async fn remove(app: &App, actor: Actor, id: WorkspaceId) -> Result<(), StoreError> {
+    let app = app.clone();
+    to_the_end(async move { remove_now(&app, actor, id).await }).await
+}
+
+async fn remove_now(app: &App, actor: Actor, id: WorkspaceId) -> Result<(), StoreError> {
     let gone = app
         .db
         .write(move |c| {

@@ -69,6 +69,17 @@ impl Error {
     }
 }
 
+impl Error {
+    /// As the layer that authenticates people answers: the same JSON, called text.
+    pub fn into_text(self) -> Response {
+        let mut response = self.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::internal("internal error", error)
@@ -78,7 +89,10 @@ impl From<StoreError> for Error {
 impl From<AuthError> for Error {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Invalid | AuthError::InvalidDaemon => Self::unauthorized(error.to_string()),
+            AuthError::Invalid | AuthError::InvalidDaemon | AuthError::InvalidClaims => {
+                Self::unauthorized(error.to_string())
+            }
+            AuthError::CloudUnavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             AuthError::Store(cause) => Self {
                 cause: Some(cause.into()),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "authentication is unavailable; try again")

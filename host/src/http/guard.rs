@@ -11,7 +11,7 @@ use super::error::Error;
 use super::extract::{Caller, Scope};
 use super::observe::CalledBy;
 use crate::app::App;
-use crate::auth::Identity;
+use crate::auth::{Identity, cookie};
 use crate::model::actor::Actor;
 use crate::model::ids::{AgentId, TaskId, UserId, WorkspaceId, parse_uuid};
 use crate::store::{agents, tasks, workspaces};
@@ -34,12 +34,38 @@ pub async fn daemon_plane(
     Ok(next.run(request).await)
 }
 
-/// The rest of `/api`: a person's token, or that of an agent at work.
-pub async fn user_plane(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Error> {
-    let token = bearer(request.headers()).ok_or_else(|| Error::unauthorized("missing authorization"))?;
-    let identity = app.auth.user_plane(token).await?;
-    note(&mut request, identity);
-    Ok(next.run(request).await)
+/// The rest of `/api`: a person's token, their login's cookie, or the token of an agent at
+/// work.
+pub async fn user_plane(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let (headers, method) = (request.headers().clone(), request.method().clone());
+    match authenticated(&app, &headers, &method).await {
+        Ok(identity) => {
+            note(&mut request, identity);
+            next.run(request).await
+        }
+        Err(error) => error.into_text(),
+    }
+}
+
+async fn authenticated(app: &App, headers: &HeaderMap, method: &Method) -> Result<Identity, Error> {
+    if let Some(token) = bearer(headers) {
+        return Ok(app.auth.user_plane(token).await?);
+    }
+    let login = login_cookie(headers).ok_or_else(|| Error::unauthorized("missing authorization"))?;
+    // A browser sends a cookie along whoever asks it to; only our own pages can read the
+    // other one.
+    let changes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method);
+    let csrf = headers.get("x-csrf-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if changes && !cookie::is_csrf_of(login, csrf) {
+        return Err(Error::forbidden("CSRF validation failed"));
+    }
+    Ok(app.auth.user_plane(login).await?)
+}
+
+/// The token in a browser's cookie.
+pub fn login_cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies.into_iter().find_map(|cookies| cookie::find(cookies, cookie::LOGIN))
 }
 
 /// Routes whose workspace comes from a header or the query. Behind [`user_plane`].
@@ -93,14 +119,6 @@ pub async fn operator(State(app): State<App>, request: Request, next: Next) -> R
         return Err(Error::unauthorized("invalid admin token"));
     }
     Ok(next.run(request).await)
-}
-
-/// `HEAD` is not served, as clients of this wire expect.
-pub async fn no_head(request: Request, next: Next) -> Response {
-    if request.method() == Method::HEAD {
-        return StatusCode::METHOD_NOT_ALLOWED.into_response();
-    }
-    next.run(request).await
 }
 
 /// The token of the `Authorization` header, if it has one.

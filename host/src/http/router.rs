@@ -7,8 +7,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::openapi::Info;
 
-use super::{admin, daemon, guard, health, observe, user};
+use super::{admin, cors, daemon, guard, health, observe, user};
 use crate::app::App;
 
 /// The most a request may carry: messages and results may be long, and a skill bundle of
@@ -22,7 +23,9 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 
 /// What daemons and people reach.
 pub fn public(app: App) -> Router {
-    let (user, document) = user::routes(&app).split_for_parts();
+    let (user, mut document) = user::routes(&app).split_for_parts();
+    document.info = Info::new("Switchyard", env!("CARGO_PKG_VERSION"));
+    let cors = cors::layer(&app.flags.allowed_origins);
     let router = Router::new()
         .route("/health", get(health::health))
         .route("/readyz", get(health::ready))
@@ -31,7 +34,7 @@ pub fn public(app: App) -> Router {
         .nest("/api/daemon", daemon::routes(&app))
         .merge(user)
         .fallback(guard::page_not_found);
-    common(router).with_state(app)
+    common(router.layer(cors)).with_state(app)
 }
 
 /// What operators reach, on a listener of its own.
@@ -54,11 +57,13 @@ pub fn admin(app: App) -> Router {
 fn common(router: Router<App>) -> Router<App> {
     router
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn(guard::no_head))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("a handler panicked");
             axum::response::IntoResponse::into_response(axum::http::StatusCode::INTERNAL_SERVER_ERROR)
         }))
-        .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CONTENT_SECURITY_POLICY,
+            CONTENT_SECURITY_POLICY,
+        ))
         .layer(from_fn(observe::requests))
 }

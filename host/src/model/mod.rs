@@ -16,6 +16,7 @@ pub mod flag;
 pub mod git_url;
 pub mod ids;
 pub mod inbox;
+pub mod invitation;
 pub mod issue;
 pub mod issue_body;
 pub mod label;

@@ -78,6 +78,33 @@ pub async fn find_by_email(conn: &mut Conn, email: &str) -> Result<Option<UserId
     Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(email).fetch_optional(c).await)?)
 }
 
+/// As [`insert`], unless the address has an account. Gives the id it has now.
+pub async fn find_or_insert(
+    conn: &mut Conn,
+    name: &str,
+    email: &str,
+    now: Time,
+) -> Result<UserId, StoreError> {
+    const SQL: &str = r#"INSERT INTO "user" (id, name, email, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+        ON CONFLICT (email) DO UPDATE SET email = excluded.email RETURNING id"#;
+    let id = UserId::new();
+    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL)
+        .bind(id)
+        .bind(name)
+        .bind(email)
+        .bind(now)
+        .fetch_one(c)
+        .await)?)
+}
+
+/// Notes that the person has found their way in; the first time stays.
+pub async fn mark_onboarded(conn: &mut Conn, id: UserId, now: Time) -> Result<(), StoreError> {
+    const SQL: &str =
+        r#"UPDATE "user" SET onboarded_at = $2, updated_at = $2 WHERE id = $1 AND onboarded_at IS NULL"#;
+    on_conn!(conn, |c| sqlx::query(SQL).bind(id).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
 pub async fn insert(
     conn: &mut Conn,
     id: UserId,

@@ -42,6 +42,7 @@ mod resolutions;
 mod resources;
 mod runtime_profiles;
 mod runtime_requests;
+mod runtime_usage;
 mod runtimes;
 mod skill_files;
 mod skills;
@@ -69,6 +70,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(tokens::routes(app))
         .merge(login::routes(app))
         .merge(workspaces::routes(app))
+        .merge(invitations::routes(app))
         .merge(runtimes::routes(app))
         .merge(agents::routes(app))
         .merge(agent_activity::routes(app))

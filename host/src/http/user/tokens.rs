@@ -189,9 +189,7 @@ async fn find(app: &App, hash: &str) -> Result<tokens::PersonalToken, Error> {
 async fn revoke(app: App, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, Error> {
     let user = caller.require_user()?;
     let id = parse_uuid(&id).ok_or_else(|| Error::bad_request("invalid token id"))?;
-    let revoked = app.db.write(move |c| Box::pin(tokens::revoke_personal(c, user, id))).await;
-    if let Some(hash) = revoked.map_err(|error| Error::internal("failed to revoke token", error))? {
-        app.auth.forget_token(&hash).await;
-    }
+    let revoked = app.auth.revoke(user, id).await;
+    revoked.map_err(|error| Error::internal("failed to revoke token", error))?;
     Ok(StatusCode::NO_CONTENT)
 }
