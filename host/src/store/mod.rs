@@ -33,6 +33,7 @@ pub mod deliveries;
 pub mod escalations;
 pub mod inbox;
 pub mod issue_list;
+pub mod issue_search;
 pub mod issue_tree;
 pub mod issues;
 pub mod labels;
