@@ -37,6 +37,7 @@ pub mod resource;
 pub mod runtime;
 pub mod runtime_report;
 pub mod schedule;
+pub mod search;
 pub mod skill;
 pub mod slug;
 pub mod squad;

@@ -77,6 +77,7 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
         .pragma("wal_autocheckpoint", "0")
         .pragma("temp_store", "MEMORY")
         .pragma("cache_size", "-16000")
+        .with_regexp()
         .optimize_on_close(true, 400)
         .disable_statement_logging();
     let file = connect.get_filename().to_owned();

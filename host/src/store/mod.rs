@@ -35,6 +35,7 @@ pub mod generations;
 pub mod inbox;
 pub mod invitations;
 pub mod issue_list;
+pub mod issue_search;
 pub mod issue_tree;
 pub mod issues;
 pub mod labels;

@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_update,
+    comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_search, issue_update,
     labels, metadata, mount_scoped, quick_create, reactions, subscribers, tasks,
 };
 use crate::app::App;
@@ -24,6 +24,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .routes(routes!(find, issue_update::update, delete))
         .routes(routes!(quick_create::create))
         .routes(routes!(issue_preview::preview))
+        .routes(routes!(issue_search::search))
         .routes(routes!(issue_children::of_many))
         .routes(routes!(issue_children::of_one))
         .routes(routes!(issue_children::progress))

@@ -27,6 +27,7 @@ mod issue_fields;
 mod issue_list;
 mod issue_preview;
 mod issue_rerun;
+mod issue_search;
 mod issue_tasks;
 mod issue_update;
 mod issues;
