@@ -67,6 +67,8 @@ mod daemon_messages;
 mod daemon_register;
 /// … where it can be resumed.
 mod daemon_session;
+/// … its socket.
+mod daemon_socket;
 /// … what ends tasks whose daemon went away.
 mod daemon_sweeps;
 /// … what a run used.
@@ -79,3 +81,11 @@ mod escalation;
 mod labels;
 /// What a squad's leader makes of a turn.
 mod squad_evaluation;
+
+/// Short commands to daemons, from the person who asks to the daemon.
+mod pending_requests;
+/// … and from the daemon back.
+mod result_reports;
+
+/// What happens in a workspace, as it happens.
+mod user_socket;

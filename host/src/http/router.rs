@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{admin, daemon, guard, health, observe, user};
+use super::{admin, daemon, guard, health, observe, realtime, user};
 use crate::app::App;
 
 /// The most a request may carry: messages and results may be long, and a skill bundle of
@@ -25,6 +25,8 @@ pub fn public(app: App) -> Router {
     let (user, document) = user::routes(&app).split_for_parts();
     let router = Router::new()
         .route("/health", get(health::health))
+        .route("/health/realtime", get(realtime::realtime))
+        .route("/ws", get(user::socket::upgrade))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::ready))
         .route("/api/openapi.json", get(async move || Json(document.clone())))

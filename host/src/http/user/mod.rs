@@ -45,6 +45,7 @@ mod runtime_requests;
 mod runtimes;
 mod skill_files;
 mod skills;
+pub mod socket;
 mod squad_members;
 mod squad_status;
 mod squads;
