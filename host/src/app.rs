@@ -46,6 +46,10 @@ pub struct Flags {
     pub composio_mcp_apps: bool,
     /// `runtime_brief_slim`, told to daemons, each by its own id.
     pub runtime_brief_slim: Flag,
+    /// Sites whose pages may talk to this gateway, beside its own.
+    pub allowed_origins: Vec<String>,
+    /// The hash of the token that opens `/health/realtime` from elsewhere.
+    pub realtime_metrics_token: Option<String>,
     /// Whether nobody may create a workspace.
     pub disable_workspace_creation: bool,
     /// Sites whose pages may talk to this gateway, beside its own.

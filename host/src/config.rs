@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::app::Flags;
+use crate::auth::token;
 use crate::model::flag::Flag;
 use crate::store::Options;
 
@@ -135,6 +136,10 @@ pub fn flags() -> Flags {
     Flags {
         composio_mcp_apps: composio.of(None) != "off",
         runtime_brief_slim: Flag::parse("runtime_brief_slim", &var("FF_RUNTIME_BRIEF_SLIM")),
+        allowed_origins: origins(&var("CORS_ALLOWED_ORIGINS"), &var("FRONTEND_ORIGIN")),
+        realtime_metrics_token: Some(var("REALTIME_METRICS_TOKEN"))
+            .filter(|token| !token.is_empty())
+            .map(|token| token::hash(&token)),
         disable_workspace_creation: var("DISABLE_WORKSPACE_CREATION") == "true",
         allowed_origins: origins(&var("CORS_ALLOWED_ORIGINS"), &var("FRONTEND_ORIGIN")),
         public_url: Some(var("MULTICA_PUBLIC_URL").trim().trim_end_matches('/').to_owned())
@@ -168,6 +173,18 @@ fn networks(list: &str) -> Vec<IpNet> {
     parts.filter_map(read).collect()
 }
 
+/// The comma list, else the one site, else where front ends are developed.
+fn origins(list: &str, frontend: &str) -> Vec<String> {
+    const DEVELOPMENT: [&str; 3] =
+        ["http://localhost:3000", "http://localhost:5173", "http://localhost:5174"];
+    let read = |list: &str| -> Vec<String> {
+        let parts = list.split(',').map(|part| part.trim().trim_end_matches('/'));
+        parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let named = [read(list), read(frontend)].into_iter().find(|origins| !origins.is_empty());
+    named.unwrap_or_else(|| DEVELOPMENT.map(str::to_owned).to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +196,16 @@ mod tests {
         {
             assert_eq!(networks(list).iter().any(|network| network.contains(&ten)), held, "{list}");
         }
+    }
+
+    #[test]
+    fn origins_come_from_the_first_setting_that_names_some() {
+        assert_eq!(
+            origins("https://a.example/, https://b.example", "x"),
+            ["https://a.example", "https://b.example"]
+        );
+        assert_eq!(origins(" ,", "https://f.example"), ["https://f.example"]);
+        assert_eq!(origins("", "").len(), 3);
     }
 
     #[test]

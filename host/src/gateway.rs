@@ -84,7 +84,7 @@ impl Gateway {
     /// Lets requests under way end, then closes the database.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stopping.cancel();
-        self.app.hub.drain().await;
+        tokio::join!(self.app.hub.drain(), self.app.events.watchers().drain());
         for server in self.servers {
             match tokio::time::timeout(DRAIN, server).await {
                 Ok(ended) => ended??,

@@ -68,6 +68,9 @@ mod daemon_register;
 /// The daemon plane: where a run can be resumed.
 mod daemon_session;
 /// The daemon plane: what ends tasks whose daemon went away.
+/// … its socket.
+mod daemon_socket;
+/// … what ends tasks whose daemon went away.
 mod daemon_sweeps;
 /// The daemon plane: what a run used.
 mod daemon_usage;
@@ -96,3 +99,10 @@ mod plugins_reload;
 mod plugins_scene;
 /// The tree: importers, pairs of files, documents, contracts.
 mod tidy;
+/// Short commands to daemons, from the person who asks to the daemon.
+mod pending_requests;
+/// … and from the daemon back.
+mod result_reports;
+
+/// What happens in a workspace, as it happens.
+mod user_socket;

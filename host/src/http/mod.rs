@@ -17,6 +17,7 @@ pub mod paths;
 pub mod project_path;
 pub mod query;
 pub mod rate_limit;
+pub mod realtime;
 pub mod router;
 pub mod skill_path;
 pub mod squad_path;

@@ -10,6 +10,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::Info;
 
 use super::{admin, cors, daemon, guard, health, observe, user};
+use super::{admin, daemon, guard, health, observe, realtime, user};
 use crate::app::App;
 
 /// The most a request may carry: messages and results may be long, and a skill bundle of
@@ -28,6 +29,8 @@ pub fn public(app: App) -> Router {
     let cors = cors::layer(&app.flags.allowed_origins);
     let router = Router::new()
         .route("/health", get(health::health))
+        .route("/health/realtime", get(realtime::realtime))
+        .route("/ws", get(user::socket::upgrade))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::ready))
         .route("/api/openapi.json", get(async move || Json(document.clone())))

@@ -1,16 +1,17 @@
 //! Runs one WebSocket: what waits on its line goes out, with pings between; what comes in is
 //! handed on, message by message. Knows nothing of what the messages mean.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 
-use crate::live::lines::{End, Ending, Frame};
+use crate::live::lines::{End, Ending, Outlet, Pace};
 
 /// How often a ping goes out; nine tenths of [`PONG_WAIT`].
 const PING_EVERY: Duration = Duration::from_secs(54);
@@ -39,10 +40,10 @@ pub struct Inbound {
     writer: JoinHandle<()>,
 }
 
-/// Starts writing what `frames` holds and gives back the side to read from.
-pub fn open(socket: WebSocket, frames: mpsc::Receiver<Frame>, end: End, proof: Proof) -> Inbound {
+/// Starts writing what comes out of the line and gives back the side to read from.
+pub fn open(socket: WebSocket, outlet: Outlet, end: End, proof: Proof) -> Inbound {
     let (sink, stream) = socket.split();
-    let writer = tokio::spawn(write(sink, frames, end.clone()));
+    let writer = tokio::spawn(write(sink, outlet, end.clone()));
     Inbound { stream, end, proof, deadline: Instant::now() + PONG_WAIT, writer }
 }
 
@@ -94,14 +95,14 @@ impl Inbound {
     }
 }
 
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Frame>, end: End) {
+async fn write(mut sink: SplitSink<WebSocket, Message>, mut outlet: Outlet, end: End) {
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ending = loop {
         let message = tokio::select! {
             biased;
             ending = end.come() => break ending,
-            frame = frames.recv() => match frame {
+            frame = outlet.frames.recv() => match frame {
                 Some(frame) => Message::Text(frame.as_ref().into()),
                 None => break Ending::Normal,
             },
@@ -110,9 +111,9 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiv
         let written = tokio::select! {
             biased;
             ending = end.come() => break ending,
-            written = timeout(WRITE_WAIT, sink.send(message)) => written,
+            written = put(&mut sink, message, &outlet.pace) => written,
         };
-        if !matches!(written, Ok(Ok(()))) {
+        if !written {
             end.bring(Ending::Normal);
             break Ending::Normal;
         }
@@ -122,6 +123,7 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiv
         Ending::GoingAway => (close_code::AWAY, "the gateway is stopping"),
         Ending::TooBig => (close_code::SIZE, "message too big"),
         Ending::TooSlow => (close_code::AGAIN, "too slow"),
+        Ending::NotAllowed => (close_code::POLICY, "not a member of this workspace any more"),
     };
     let goodbye = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
     // A side that left or does not read is not told.
@@ -130,6 +132,18 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiv
         sink.close().await
     })
     .await;
+}
+
+/// Writes one message, and tells the line when the socket does not take it at once.
+async fn put(sink: &mut SplitSink<WebSocket, Message>, message: Message, pace: &Pace) -> bool {
+    let mut sending = pin!(sink.send(message));
+    if let Poll::Ready(written) = futures_util::poll!(sending.as_mut()) {
+        return written.is_ok();
+    }
+    pace.blocked();
+    let written = timeout(WRITE_WAIT, sending).await;
+    pace.moved();
+    matches!(written, Ok(Ok(())))
 }
 
 fn is_too_big(error: axum::Error) -> bool {

@@ -4,6 +4,7 @@
 use serde_json::Value;
 use tokio::sync::broadcast;
 
+use super::watchers::Watchers;
 use crate::model::actor::Actor;
 use crate::model::ids::WorkspaceId;
 
@@ -24,22 +25,34 @@ pub struct Event {
 
 #[derive(Clone)]
 pub struct Events {
+    watchers: Watchers,
     sender: broadcast::Sender<Event>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0 }
+        Self { watchers: Watchers::default(), sender: broadcast::channel(BACKLOG).0 }
     }
 }
 
 impl Events {
     /// Hands the event to everyone who listens. It is made only if somebody does.
     pub fn publish(&self, event: impl FnOnce() -> Event) {
-        if self.sender.receiver_count() > 0 {
-            // Fails only when the last listener left meanwhile.
-            let _ = self.sender.send(event());
+        let listened = self.sender.receiver_count() > 0;
+        if !listened && self.watchers.is_empty() {
+            return;
         }
+        let event = event();
+        self.watchers.tell(&event);
+        if listened {
+            // Fails only when the last listener left meanwhile.
+            let _ = self.sender.send(event);
+        }
+    }
+
+    /// The sockets of people.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// An event of the system itself.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::lines::{Counts, Delivery, Frame, Limits, Line, Lines, Refused};
+use super::lines::{Counts, Delivery, Frame, Limits, Line, Lines, Outlet, Refused};
 use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
 
 /// A daemon needs one socket; the rest is room for those that reconnect before the old
@@ -48,10 +47,10 @@ impl Hub {
         owner: &str,
         runtimes: &[RuntimeId],
         workspaces: &[WorkspaceId],
-    ) -> Result<(Line<Topic>, mpsc::Receiver<Frame>), Refused> {
+    ) -> Result<(Line<Topic>, Outlet), Refused> {
         let runtimes = runtimes.iter().copied().map(Topic::Runtime);
         let workspaces = workspaces.iter().copied().map(Topic::Workspace);
-        self.lines.join(owner, runtimes.chain(workspaces).collect())
+        self.lines.join(owner, runtimes.chain(workspaces).collect(), None)
     }
 
     /// There may be something to claim on the runtime; `task` when it is known which.

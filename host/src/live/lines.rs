@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -21,11 +21,16 @@ pub type Frame = Arc<str>;
 const REMEMBERED: usize = 128;
 /// How long lines may take to say goodbye when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How many frames may wait on a line whose socket takes them: what is told at one moment,
+/// before the line's turn comes.
+const BURST: usize = 4096;
+/// How long a socket must have taken nothing to be called slow, rather than busy.
+const STUCK: Duration = Duration::from_millis(100);
 
 /// Bounds on what one kind of line may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Frames that wait for a slow reader.
+    /// Frames that wait for a reader that does not read.
     pub queue: usize,
     /// Lines in all.
     pub lines: usize,
@@ -53,6 +58,8 @@ pub enum Ending {
     TooBig,
     /// Frames piled up.
     TooSlow,
+    /// Whoever listens may not any more.
+    NotAllowed,
 }
 
 /// How many lines a frame reached.
@@ -86,9 +93,59 @@ struct Table<K> {
 struct Entry<K> {
     owner: Arc<str>,
     keys: Vec<K>,
-    outbox: mpsc::Sender<Frame>,
+    inlet: Inlet,
     end: End,
     sent: VecDeque<Uuid>,
+}
+
+/// Where frames are put on a line.
+#[derive(Clone)]
+struct Inlet {
+    frames: mpsc::Sender<Frame>,
+    queue: usize,
+    pace: Pace,
+}
+
+/// Where they leave it.
+pub struct Outlet {
+    pub frames: mpsc::Receiver<Frame>,
+    pub pace: Pace,
+}
+
+/// Since when a line's socket takes nothing.
+#[derive(Clone, Default)]
+pub struct Pace(Arc<Mutex<Option<Instant>>>);
+
+impl Pace {
+    /// The socket took nothing just now.
+    pub fn blocked(&self) {
+        *self.lock() = Some(Instant::now());
+    }
+
+    /// The socket took what it had not.
+    pub fn moved(&self) {
+        *self.lock() = None;
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.lock().is_some_and(|since| since.elapsed() >= STUCK)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inlet {
+    /// `false` when the frame does not fit.
+    fn put(&self, frame: Frame) -> bool {
+        let waiting = self.frames.max_capacity() - self.frames.capacity();
+        if waiting >= self.queue && self.pace.is_stuck() {
+            return false;
+        }
+        // A line that is closing leaves the table by itself.
+        !matches!(self.frames.try_send(frame), Err(mpsc::error::TrySendError::Full(_)))
+    }
 }
 
 /// The end of a line, which either side may bring about; the first to do so says why.
@@ -111,7 +168,7 @@ impl End {
 pub struct Line<K: Key> {
     lines: Lines<K>,
     id: u64,
-    outbox: mpsc::Sender<Frame>,
+    inlet: Inlet,
     pub end: End,
     _open: TaskTrackerToken,
 }
@@ -156,7 +213,13 @@ impl<K: Key> Lines<K> {
 
     /// Opens a line that hears what is sent to any of `keys`. `owner` is whoever answers
     /// for it: a bound holds on the lines of each.
-    pub fn join(&self, owner: &str, keys: Vec<K>) -> Result<(Line<K>, mpsc::Receiver<Frame>), Refused> {
+    /// `greeting` goes out before anything else.
+    pub fn join(
+        &self,
+        owner: &str,
+        keys: Vec<K>,
+        greeting: Option<Frame>,
+    ) -> Result<(Line<K>, Outlet), Refused> {
         let mut table = self.table();
         // Looked at under the lock: a drain that begins later finds the line in the table.
         if self.0.draining.is_cancelled() {
@@ -167,7 +230,10 @@ impl<K: Key> Lines<K> {
         if table.lines.len() >= self.0.limits.lines || owned >= self.0.limits.per_owner {
             return Err(Refused::Full);
         }
-        let (outbox, frames) = mpsc::channel(self.0.limits.queue);
+        let (inlet, outlet) = channel(self.0.limits.queue);
+        if let Some(greeting) = greeting {
+            inlet.put(greeting);
+        }
         let end = End::default();
         let id = table.next;
         table.next += 1;
@@ -175,12 +241,12 @@ impl<K: Key> Lines<K> {
         for key in &keys {
             table.by_key.entry(*key).or_default().insert(id);
         }
-        let entry = Entry { owner, keys, outbox: outbox.clone(), end: end.clone(), sent: VecDeque::new() };
+        let entry = Entry { owner, keys, inlet: inlet.clone(), end: end.clone(), sent: VecDeque::new() };
         table.lines.insert(id, entry);
         drop(table);
         self.0.opened.fetch_add(1, Ordering::Relaxed);
-        let line = Line { lines: self.clone(), id, outbox, end, _open: self.0.open.token() };
-        Ok((line, frames))
+        let line = Line { lines: self.clone(), id, inlet, end, _open: self.0.open.token() };
+        Ok((line, outlet))
     }
 
     /// Hands the frame to every line that holds the key, and drops those whose queue is
@@ -196,17 +262,14 @@ impl<K: Key> Lines<K> {
                 delivery.repeats += 1;
                 continue;
             }
-            match entry.outbox.try_send(frame.clone()) {
-                Ok(()) => {
-                    delivery.sent += 1;
-                    if entry.sent.len() == REMEMBERED {
-                        entry.sent.pop_front();
-                    }
-                    entry.sent.push_back(event);
+            if entry.inlet.put(frame.clone()) {
+                delivery.sent += 1;
+                if entry.sent.len() == REMEMBERED {
+                    entry.sent.pop_front();
                 }
-                Err(mpsc::error::TrySendError::Full(_)) => slow.push(id),
-                // It is closing and leaves the table by itself.
-                Err(mpsc::error::TrySendError::Closed(_)) => {}
+                entry.sent.push_back(event);
+            } else {
+                slow.push(id);
             }
         }
         for id in slow {
@@ -216,6 +279,20 @@ impl<K: Key> Lines<K> {
             }
         }
         delivery
+    }
+
+    /// Ends every line that holds all of these keys.
+    pub fn end(&self, keys: &[K], ending: Ending) {
+        let mut table = self.table();
+        let Some(first) = keys.first().and_then(|key| table.by_key.get(key)) else { return };
+        let holds =
+            |id: &&u64| keys.iter().all(|key| table.by_key.get(key).is_some_and(|ids| ids.contains(id)));
+        let ids: Vec<u64> = first.iter().filter(holds).copied().collect();
+        for id in ids {
+            if let Some(entry) = table.remove(id) {
+                entry.end.bring(ending);
+            }
+        }
     }
 
     /// Whether anybody listens at all.
@@ -277,7 +354,7 @@ impl<K: Key> Table<K> {
 impl<K: Key> Line<K> {
     /// Puts a frame of its own on the line; one that does not fit is lost.
     pub fn offer(&self, frame: impl Into<Frame>) -> bool {
-        self.outbox.try_send(frame.into()).is_ok()
+        self.inlet.put(frame.into())
     }
 }
 
@@ -286,6 +363,12 @@ impl<K: Key> Drop for Line<K> {
         self.lines.table().remove(self.id);
         self.lines.0.closed.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+fn channel(queue: usize) -> (Inlet, Outlet) {
+    let (sender, frames) = mpsc::channel(BURST);
+    let pace = Pace::default();
+    (Inlet { frames: sender, queue, pace: pace.clone() }, Outlet { frames, pace })
 }
 
 #[cfg(test)]
@@ -305,24 +388,29 @@ mod tests {
     #[tokio::test]
     async fn a_frame_reaches_those_who_hold_its_key_and_an_event_comes_once() -> anyhow::Result<()> {
         let lines = lines();
-        let (_one, mut of_one) = lines.join("a", vec![1, 2])?;
-        let (_other, mut of_other) = lines.join("a", vec![3])?;
+        let (_one, mut of_one) = lines.join("a", vec![1, 2], None)?;
+        let (_other, mut of_other) = lines.join("a", vec![3], None)?;
         let event = Uuid::now_v7();
         assert_eq!(lines.send(1, event, &frame()), Delivery { sent: 1, repeats: 0 });
         assert_eq!(lines.send(2, event, &frame()), Delivery { sent: 0, repeats: 1 });
         assert_eq!(lines.send(9, event, &frame()), Delivery::default());
-        assert!(of_one.try_recv().is_ok() && of_one.try_recv().is_err() && of_other.try_recv().is_err());
+        assert!(
+            of_one.frames.try_recv().is_ok()
+                && of_one.frames.try_recv().is_err()
+                && of_other.frames.try_recv().is_err()
+        );
         Ok(())
     }
 
     #[tokio::test]
-    async fn a_slow_line_is_dropped_and_the_others_go_on() -> anyhow::Result<()> {
+    async fn a_line_that_is_stuck_is_dropped_and_the_others_go_on() -> anyhow::Result<()> {
         let lines = lines();
-        let (slow, _unread) = lines.join("a", vec![1])?;
-        let (_quick, mut read) = lines.join("b", vec![1])?;
-        for _ in 0..=LIMITS.queue {
+        let (slow, unread) = lines.join("a", vec![1], None)?;
+        let (_busy, _behind) = lines.join("b", vec![1], None)?;
+        *unread.pace.lock() = Instant::now().checked_sub(STUCK);
+        for sent in 0..=LIMITS.queue {
+            assert_eq!(lines.counts().active, 2, "after {sent} frames");
             lines.send(1, Uuid::now_v7(), &frame());
-            assert!(read.try_recv().is_ok());
         }
         assert_eq!(slow.end.come().await, Ending::TooSlow);
         let counts = lines.counts();
@@ -331,23 +419,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_burst_drops_nobody_but_a_flood_does() -> anyhow::Result<()> {
+        let lines = lines();
+        let (line, _unread) = lines.join("a", vec![1], None)?;
+        for _ in 0..BURST {
+            assert_eq!(lines.send(1, Uuid::now_v7(), &frame()).sent, 1);
+        }
+        lines.send(1, Uuid::now_v7(), &frame());
+        assert_eq!(line.end.come().await, Ending::TooSlow);
+        Ok(())
+    }
+
+    #[tokio::test]
     async fn lines_are_bounded_and_leave_when_dropped() -> anyhow::Result<()> {
         let lines = lines();
-        let first = lines.join("a", vec![1])?;
-        let _second = lines.join("a", vec![1])?;
-        assert_eq!(lines.join("a", vec![1]).err(), Some(Refused::Full));
-        let _third = lines.join("b", vec![1])?;
-        assert_eq!(lines.join("c", vec![1]).err(), Some(Refused::Full));
+        let first = lines.join("a", vec![1], None)?;
+        let _second = lines.join("a", vec![1], None)?;
+        assert_eq!(lines.join("a", vec![1], None).err(), Some(Refused::Full));
+        let _third = lines.join("b", vec![1], None)?;
+        assert_eq!(lines.join("c", vec![1], None).err(), Some(Refused::Full));
         drop(first);
         assert_eq!(lines.send(1, Uuid::now_v7(), &frame()).sent, 2);
-        assert!(lines.join("a", vec![1]).is_ok());
+        assert!(lines.join("a", vec![1], None).is_ok());
         Ok(())
     }
 
     #[tokio::test]
     async fn a_drain_ends_every_line_and_admits_none() -> anyhow::Result<()> {
         let lines = lines();
-        let (line, _frames) = lines.join("a", vec![1])?;
+        let (line, _frames) = lines.join("a", vec![1], None)?;
         let end = line.end.clone();
         let gone = tokio::spawn(async move {
             let ending = line.end.come().await;
@@ -357,7 +457,7 @@ mod tests {
         lines.drain().await;
         assert_eq!(end.come().await, Ending::GoingAway);
         assert_eq!(gone.await?, Ending::GoingAway);
-        assert_eq!(lines.join("a", vec![1]).err(), Some(Refused::Draining));
+        assert_eq!(lines.join("a", vec![1], None).err(), Some(Refused::Draining));
         assert!(lines.is_empty());
         Ok(())
     }

@@ -6,3 +6,4 @@ pub mod lines;
 pub mod liveness;
 pub mod pending;
 pub mod wakeups;
+pub mod watchers;

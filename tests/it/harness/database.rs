@@ -40,6 +40,14 @@ impl Database {
         }
     }
 
+    /// Leaves the statement's transaction open, and with it every lock it took.
+    pub async fn hold(&self, sql: &str) -> Held {
+        let Self::Postgres(pool) = self else { panic!("SQLite has no locks that readers wait for") };
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut *transaction).await.unwrap();
+        Held(transaction)
+    }
+
     pub async fn execute(&self, sql: &str, arguments: &Value) -> u64 {
         let done = match self {
             Self::Sqlite(pool) => bound!(sql, arguments).execute(pool).await.map(|done| done.rows_affected()),
@@ -77,6 +85,10 @@ impl Database {
         self.execute(&sql, &Value::Array(values)).await;
     }
 }
+
+/// A transaction that is rolled back when this is dropped.
+#[must_use = "the transaction ends when this is dropped"]
+pub struct Held(sqlx::Transaction<'static, sqlx::Postgres>);
 
 /// A query with its arguments. Both databases take the same Rust types.
 macro_rules! bound {

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::client::{self, Addresses};
-use super::database::Database;
+use super::database::{Database, Held};
 use super::process::{Process, command};
 use super::{Client, Engine, postgres};
 
@@ -251,6 +251,11 @@ impl Gateway {
     pub async fn change(&self, table: &str, id: Uuid, column: &str, value: Value) {
         let sql = format!("UPDATE {table} SET {column} = $2 WHERE id = $1");
         assert_eq!(self.execute(&sql, serde_json::json!([id, value])).await, 1, "{sql}");
+    }
+
+    /// Runs a statement in a transaction that stays open until what is given back is dropped.
+    pub async fn hold(&self, sql: &str) -> Held {
+        self.data.database.hold(sql).await
     }
 
     /// Adds a row from an object; `null` members are left to the column's default.

@@ -34,6 +34,9 @@
 //! `body`, with [`Reply::ok`], [`Reply::expect`] and [`Reply::refused`]. What daemons and people do often has a name:
 //! `register`, `beat`, `claim`, `start`, `complete`, `fail`, `status_of` …
 //!
+//! **Sockets.** [`Client::socket`] opens a [`Socket`], [`Client::daemon_socket`] that of a daemon, and
+//! [`Client::upgrade`] shows the answer to an upgrade that is refused. [`Socket::next`] waits for a frame.
+//!
 //! **Rows.** [`Gateway::rows`], [`Gateway::row`], [`Gateway::value`] and [`Gateway::execute`] take one SQL text for
 //! both databases with `$1` parameters as a JSON list: a string that reads as a UUID or an RFC 3339
 //! time is bound as one, and rows come back as JSON, alike on both. [`Gateway::insert`] adds a
@@ -52,6 +55,7 @@ mod process;
 mod reply;
 mod routes;
 mod seed;
+mod socket;
 mod world;
 
 pub use client::{Client, Payload, id_of};
@@ -59,6 +63,7 @@ pub use gateway::{Gateway, run, run_with};
 pub use reply::{Reply, check_members};
 pub use routes::DAEMON_ROUTES;
 pub use seed::{ahead, fresh_token, hash, over};
+pub use socket::{Socket, beat};
 pub use world::World;
 
 /// The databases a gateway runs on.

@@ -52,7 +52,7 @@ pub(super) async fn upgrade(
         return Ok((StatusCode::BAD_REQUEST, text).into_response());
     };
     let joined = app.hub.join(&owner(&caller.0), &carried.runtimes, &carried.workspaces);
-    let (line, frames) = joined.map_err(|refused| {
+    let (line, outlet) = joined.map_err(|refused| {
         tracing::warn!(%refused, "a daemon's socket was refused");
         Error::new(StatusCode::SERVICE_UNAVAILABLE, "daemon websocket unavailable")
     })?;
@@ -63,7 +63,7 @@ pub(super) async fn upgrade(
     );
     let upgrade = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
     Ok(upgrade.on_upgrade(async move |socket| {
-        let inbound = websocket::open(socket, frames, line.end.clone(), Proof::Pong);
+        let inbound = websocket::open(socket, outlet, line.end.clone(), Proof::Pong);
         serve(&app, &caller, &carried, line, inbound).await;
     }))
 }

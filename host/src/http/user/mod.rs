@@ -47,6 +47,7 @@ mod runtime_usage;
 mod runtimes;
 mod skill_files;
 mod skills;
+pub mod socket;
 mod squad_members;
 mod squad_status;
 mod squads;
