@@ -67,7 +67,6 @@ mod daemon_messages;
 mod daemon_register;
 /// The daemon plane: where a run can be resumed.
 mod daemon_session;
-/// The daemon plane: what ends tasks whose daemon went away.
 /// … its socket.
 mod daemon_socket;
 /// … what ends tasks whose daemon went away.
@@ -85,6 +84,8 @@ mod squad_evaluation;
 
 /// `/admin`: operators.
 mod admin;
+/// Short commands to daemons, from the person who asks to the daemon.
+mod pending_requests;
 /// Plugins: a document is applied whole, or not at all.
 mod plugins_apply;
 /// … what the first-party ones make of a claim.
@@ -97,12 +98,10 @@ mod plugins_limits;
 mod plugins_reload;
 /// … what these tests share.
 mod plugins_scene;
-/// The tree: importers, pairs of files, documents, contracts.
-mod tidy;
-/// Short commands to daemons, from the person who asks to the daemon.
-mod pending_requests;
 /// … and from the daemon back.
 mod result_reports;
+/// The tree: importers, pairs of files, documents, contracts.
+mod tidy;
 
 /// What happens in a workspace, as it happens.
 mod user_socket;

@@ -9,8 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::Info;
 
-use super::{admin, cors, daemon, guard, health, observe, user};
-use super::{admin, daemon, guard, health, observe, realtime, user};
+use super::{admin, cors, daemon, guard, health, observe, realtime, user};
 use crate::app::App;
 
 /// The most a request may carry: messages and results may be long, and a skill bundle of

@@ -7,8 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_search, issue_update,
-    labels, metadata, mount_scoped, quick_create, reactions, subscribers, tasks,
+    comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_search,
+    issue_update, labels, metadata, mount_scoped, quick_create, reactions, subscribers, tasks,
 };
 use crate::app::App;
 use crate::dispatch::issue_delete;
