@@ -52,8 +52,6 @@ pub struct Flags {
     pub realtime_metrics_token: Option<String>,
     /// Whether nobody may create a workspace.
     pub disable_workspace_creation: bool,
-    /// Sites whose pages may talk to this gateway, beside its own.
-    pub allowed_origins: Vec<String>,
     /// Where the world reaches this gateway, without a slash at its end.
     pub public_url: Option<String>,
     /// Proxies that are believed when they say for whom they speak.

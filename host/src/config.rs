@@ -141,7 +141,6 @@ pub fn flags() -> Flags {
             .filter(|token| !token.is_empty())
             .map(|token| token::hash(&token)),
         disable_workspace_creation: var("DISABLE_WORKSPACE_CREATION") == "true",
-        allowed_origins: origins(&var("CORS_ALLOWED_ORIGINS"), &var("FRONTEND_ORIGIN")),
         public_url: Some(var("MULTICA_PUBLIC_URL").trim().trim_end_matches('/').to_owned())
             .filter(|url| !url.is_empty()),
         trusted_proxies: networks(&var("MULTICA_TRUSTED_PROXIES")),
@@ -171,18 +170,6 @@ fn networks(list: &str) -> Vec<IpNet> {
         network
     };
     parts.filter_map(read).collect()
-}
-
-/// The comma list, else the one site, else where front ends are developed.
-fn origins(list: &str, frontend: &str) -> Vec<String> {
-    const DEVELOPMENT: [&str; 3] =
-        ["http://localhost:3000", "http://localhost:5173", "http://localhost:5174"];
-    let read = |list: &str| -> Vec<String> {
-        let parts = list.split(',').map(|part| part.trim().trim_end_matches('/'));
-        parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
-    };
-    let named = [read(list), read(frontend)].into_iter().find(|origins| !origins.is_empty());
-    named.unwrap_or_else(|| DEVELOPMENT.map(str::to_owned).to_vec())
 }
 
 #[cfg(test)]
