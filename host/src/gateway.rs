@@ -59,7 +59,7 @@ impl Gateway {
         };
         let (public, admin) = (bind(config.listen).await?, bind(config.admin_listen).await?);
         let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
-        let app = build(&config, flags).await?;
+        let app = build(&config, flags, Clock::system()).await?;
         let stopping = CancellationToken::new();
         tokio::spawn(app.liveness.clone().keep(stopping.clone()));
         if let Some(every) = config.sweep_every() {
@@ -97,9 +97,9 @@ impl Gateway {
     }
 }
 
-async fn build(config: &Config, flags: Flags) -> anyhow::Result<App> {
+/// Everything but the listeners, on a clock that the caller gives.
+pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Result<App> {
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
-    let clock = Clock::system();
     let hub = Hub::default();
     let settings =
         Settings { cache_dir: config.code_cache(), document: config.plugins.clone(), db: Some(db.clone()) };

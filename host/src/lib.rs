@@ -16,4 +16,5 @@ pub mod plugin;
 pub mod store;
 pub mod telemetry;
 
-pub use gateway::Gateway;
+pub use app::App;
+pub use gateway::{Gateway, build};

@@ -1,6 +1,6 @@
 //! The command line: one file a subcommand. Calls anything, is called by nothing.
 
-mod bootstrap;
+pub mod bootstrap;
 mod data;
 mod demo;
 mod migrate;
