@@ -26,9 +26,12 @@ pub struct Halfway {
 /// The first half: looks for a task of the runtime whose agent has room now.
 pub async fn count(rows: &mut Rows, runtime: Uuid, caps: &BTreeMap<Uuid, usize>) -> Option<Halfway> {
     let all = rows.all().await;
-    let in_flight = |agent: Uuid| all.iter().filter(|row| row.agent_id == agent && row.is_in_flight()).count();
-    let lane_is_free =
-        |task: &Row| !all.iter().any(|row| row.is_in_flight() && row.agent_id == task.agent_id && row.issue_id == task.issue_id);
+    let in_flight =
+        |agent: Uuid| all.iter().filter(|row| row.agent_id == agent && row.is_in_flight()).count();
+    let lane_is_free = |task: &Row| {
+        !all.iter()
+            .any(|row| row.is_in_flight() && row.agent_id == task.agent_id && row.issue_id == task.issue_id)
+    };
     let found = all.iter().find(|row| {
         row.status == "queued"
             && row.runtime_id == runtime

@@ -100,11 +100,10 @@ impl Rows {
     /// What no honest code does: writes a status, at the most asking for the one before. A
     /// uniqueness rule may still refuse it.
     pub async fn set_status(&mut self, id: Uuid, to: &str, from: Option<&str>) {
-        const SQL: &str = "UPDATE agent_task_queue SET status = $2 WHERE id = $1 AND ($3 IS NULL OR status = $3)";
+        const SQL: &str =
+            "UPDATE agent_task_queue SET status = $2 WHERE id = $1 AND ($3 IS NULL OR status = $3)";
         let done = match self {
-            Self::Sqlite(conn) => {
-                sqlx::query(SQL).bind(id).bind(to).bind(from).execute(conn).await.map(drop)
-            }
+            Self::Sqlite(conn) => sqlx::query(SQL).bind(id).bind(to).bind(from).execute(conn).await.map(drop),
             Self::Postgres(conn) => {
                 sqlx::query(SQL).bind(id).bind(to).bind(from).execute(conn).await.map(drop)
             }

@@ -96,7 +96,10 @@ impl Ledger {
             if let Some(promised) = self.promised.get(&row.id)
                 && *promised != row.status
             {
-                return Err(format!("outcome: task {} was promised {promised} and is {}", row.id, row.status));
+                return Err(format!(
+                    "outcome: task {} was promised {promised} and is {}",
+                    row.id, row.status
+                ));
             }
         }
         Ok(())

@@ -70,7 +70,9 @@ fn check(database: &Database, default: u64) {
                 let mut failures = Vec::new();
                 for seed in mine {
                     if let Err(law) = block_on(run(seed, database, Variant::Real, loud)) {
-                        failures.push(format!("seed {seed}: {law}; run it again with SWITCHYARD_SIM_SEED={seed}"));
+                        failures.push(format!(
+                            "seed {seed}: {law}; run it again with SWITCHYARD_SIM_SEED={seed}"
+                        ));
                     }
                 }
                 failures
@@ -78,7 +80,13 @@ fn check(database: &Database, default: u64) {
         });
         halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
     });
-    assert!(failures.is_empty(), "{} of {} seeds failed\n{}", failures.len(), seeds.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} seeds failed\n{}",
+        failures.len(),
+        seeds.len(),
+        failures.join("\n")
+    );
     println!("{} seeds passed", seeds.len());
 }
 
@@ -86,9 +94,13 @@ fn check(database: &Database, default: u64) {
 fn is_caught(variant: Variant, law: &str) {
     let database = Database::sqlite();
     let caught = (1..=CATCH_WITHIN).find_map(|seed| {
-        block_on(run(seed, &database, variant, false)).err().filter(|broken| broken.contains(law)).map(|_| seed)
+        block_on(run(seed, &database, variant, false))
+            .err()
+            .filter(|broken| broken.contains(law))
+            .map(|_| seed)
     });
-    let seed = caught.unwrap_or_else(|| panic!("{variant:?} was not caught by `{law}` in {CATCH_WITHIN} seeds"));
+    let seed =
+        caught.unwrap_or_else(|| panic!("{variant:?} was not caught by `{law}` in {CATCH_WITHIN} seeds"));
     println!("{variant:?} was caught by `{law}` at seed {seed}");
 }
 

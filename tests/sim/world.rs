@@ -83,8 +83,9 @@ impl World {
         let place = database.place().await;
         let server = Server::start(&place, &clock).await;
         let rows = Rows::open(&place).await;
-        let made =
-            switchyard::cli::bootstrap::bootstrap(&server.app().db, "ann@example.com", "Ann", "sim").await.unwrap();
+        let made = switchyard::cli::bootstrap::bootstrap(&server.app().db, "ann@example.com", "Ann", "sim")
+            .await
+            .unwrap();
         let mut world = Self {
             random: StdRng::seed_from_u64(seed),
             variant,
@@ -130,7 +131,8 @@ impl World {
     /// One thing happens, and then the laws are looked at.
     pub async fn step(&mut self) -> Result<(), String> {
         self.steps += 1;
-        self.clock.set(self.clock.now() + TimeDelta::milliseconds(i64::from(self.draw(900)) + 1));
+        let passed = TimeDelta::milliseconds(i64::from(self.draw(900)) + 1);
+        self.clock.set(self.clock.now() + passed);
         self.deliver_late().await?;
         match self.draw(100) {
             0..=21 => self.produce().await?,
@@ -243,8 +245,9 @@ impl World {
     // What daemons do.
 
     async fn register(&mut self, number: usize) {
-        let runtimes: Vec<Value> =
-            (0..RUNTIMES).map(|index| json!({"name": format!("r{index}"), "type": format!("kind-{index}")})).collect();
+        let runtimes: Vec<Value> = (0..RUNTIMES)
+            .map(|index| json!({"name": format!("r{index}"), "type": format!("kind-{index}")}))
+            .collect();
         let body = json!({"workspace_id": self.workspace, "daemon_id": self.daemons[number].name,
             "runtimes": runtimes});
         let Some(answer) = self.send(&Call::post("/api/daemon/register", body)).await else { return };
@@ -327,7 +330,8 @@ impl World {
         let task = self.daemons[daemon].runs[at].task;
         let number = self.steps;
         if self.draw(2) == 0 {
-            let messages = json!({"messages": [{"seq": number, "type": "text", "content": format!("step {number}")}]});
+            let messages =
+                json!({"messages": [{"seq": number, "type": "text", "content": format!("step {number}")}]});
             self.attempt(Call::post(format!("/api/daemon/tasks/{task}/messages"), messages)).await?;
         }
         let call = match self.draw(5) {
@@ -335,7 +339,10 @@ impl World {
                 format!("/api/daemon/tasks/{task}/fail"),
                 json!({"error": format!("broke at {number}"), "failure_reason": "timeout"}),
             ),
-            1 => Call::post(format!("/api/daemon/tasks/{task}/fail"), json!({"error": format!("no, {number}")})),
+            1 => Call::post(
+                format!("/api/daemon/tasks/{task}/fail"),
+                json!({"error": format!("no, {number}")}),
+            ),
             _ => Call::post(
                 format!("/api/daemon/tasks/{task}/complete"),
                 json!({"output": format!("done at {number}"), "session_id": format!("s{number}")}),
@@ -560,7 +567,9 @@ impl World {
         let runs: Vec<(usize, usize)> = (0..self.daemons.len())
             .flat_map(|daemon| {
                 let runs = self.daemons[daemon].runs.iter().enumerate();
-                runs.filter(|(_, run)| run.started == started).map(move |(at, _)| (daemon, at)).collect::<Vec<_>>()
+                runs.filter(|(_, run)| run.started == started)
+                    .map(move |(at, _)| (daemon, at))
+                    .collect::<Vec<_>>()
             })
             .collect();
         let count = u32::try_from(runs.len()).ok().filter(|count| *count > 0)?;
