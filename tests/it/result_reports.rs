@@ -124,6 +124,7 @@ async fn local_skills_are_shown_to_the_owner_alone(gateway: &Gateway) {
 
 const IMPORT: &str = "local-skills/import";
 
+#[expect(clippy::needless_pass_by_value, reason = "a value made at the call reads best")]
 fn bundle(name: &str, files: Value) -> Value {
     json!({"status": "completed", "skill": {
         "name": name, "description": "from disk", "content": "# Do\u{0} it", "source_path": "/skills/x",

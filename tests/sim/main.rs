@@ -36,10 +36,9 @@ const CATCH_WITHIN: u64 = 200;
 async fn run(seed: u64, database: &Database, variant: Variant, loud: bool) -> Result<(), String> {
     let world = AssertUnwindSafe(async {
         let mut world = World::new(seed, database, variant, loud).await;
-        for _ in 0..STEPS {
-            world.step().await?;
-        }
-        world.bring_to_an_end().await
+        let outcome = live(&mut world).await;
+        world.leave().await;
+        outcome
     });
     match world.catch_unwind().await {
         Ok(outcome) => outcome,
@@ -49,6 +48,13 @@ async fn run(seed: u64, database: &Database, variant: Variant, loud: bool) -> Re
             Err(format!("a panic: {}", text.unwrap_or_default()))
         }
     }
+}
+
+async fn live(world: &mut World) -> Result<(), String> {
+    for _ in 0..STEPS {
+        world.step().await?;
+    }
+    world.bring_to_an_end().await
 }
 
 fn seeds(default: u64) -> Vec<u64> {

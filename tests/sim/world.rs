@@ -16,8 +16,8 @@ use crate::database::{Database, Place, Rows};
 use crate::laws::Ledger;
 use crate::server::Server;
 
-const DAEMONS: usize = 2;
-const RUNTIMES: usize = 2;
+const DAEMONS: u32 = 2;
+const RUNTIMES: u32 = 2;
 /// Longer than anything in the engine waits: a run's timeout is two and a half hours.
 const PAST_EVERYTHING: TimeDelta = TimeDelta::seconds(9_001);
 /// Rounds that bring everything to its end; one more than a retried task can need.
@@ -110,7 +110,7 @@ impl World {
     }
 
     async fn populate(&mut self) {
-        for number in 0..DAEMONS {
+        for number in 0..DAEMONS as usize {
             let name = format!("daemon-{number}");
             self.daemons.push(Daemon { name, runtimes: Vec::new(), runs: Vec::new(), is_up: true });
             self.register(number).await;
@@ -183,6 +183,15 @@ impl World {
         Err(format!("liveness: {} tasks never end, the first is {:?}", open.len(), open[0]))
     }
 
+    /// Takes the database away with everybody who was connected to it.
+    pub async fn leave(mut self) {
+        if let Some(server) = self.server.take() {
+            server.crash().await;
+        }
+        self.rows.close().await;
+        self.place.remove().await;
+    }
+
     async fn look(&mut self) -> Result<(), String> {
         let rows = self.rows.all().await;
         let caps = self.agents.iter().map(|agent| (agent.id, agent.cap)).collect();
@@ -253,7 +262,7 @@ impl World {
         let Some(answer) = self.send(&Call::post("/api/daemon/register", body)).await else { return };
         let ids = (0..RUNTIMES).filter_map(|index| answer.text(&format!("/runtimes/{index}/id")));
         self.daemons[number].runtimes = ids.map(str::to_owned).collect();
-        assert_eq!(self.daemons[number].runtimes.len(), RUNTIMES, "{answer:?}");
+        assert_eq!(self.daemons[number].runtimes.len(), RUNTIMES as usize, "{answer:?}");
     }
 
     async fn claim(&mut self) -> Result<(), String> {
@@ -285,7 +294,7 @@ impl World {
         let answers = futures_util::future::join_all(calls.iter().map(|call| this.send(call))).await;
         for (answer, (daemon, runtime)) in answers.into_iter().zip(runtimes) {
             let answer = answer.ok_or("the gateway is gone")?;
-            self.sane(&answer)?;
+            sane(&answer)?;
             self.took(daemon, runtime, &answer);
         }
         Ok(())
@@ -380,7 +389,7 @@ impl World {
 
     /// The daemon forgets what it ran; some time later it is there again, as after a reboot.
     async fn crash_daemon(&mut self) -> Result<(), String> {
-        let number = self.draw(DAEMONS as u32) as usize;
+        let number = self.draw(DAEMONS) as usize;
         self.daemons[number].runs.clear();
         if self.daemons[number].is_up {
             self.daemons[number].is_up = false;
@@ -450,7 +459,7 @@ impl World {
             for runtime in self.daemons[daemon].runtimes.clone() {
                 let path = format!("/api/daemon/runtimes/{runtime}/tasks/claim");
                 while let Some(answer) = self.send(&Call::post(path.as_str(), Value::Null)).await {
-                    self.sane(&answer)?;
+                    sane(&answer)?;
                     let Some(task) = id_of(&answer, "/task/id") else { break };
                     let verb = |verb: &str| format!("/api/daemon/tasks/{task}/{verb}");
                     self.finish_call(&Call::post(verb("start"), Value::Null)).await?;
@@ -516,7 +525,7 @@ impl World {
             return Ok(None);
         }
         let Some(answer) = self.send(call).await else { return Ok(None) };
-        self.sane(&answer)?;
+        sane(&answer)?;
         if call.ends().is_some()
             && answer.is_ok()
             && let (Some(task), Some(status)) = (id_of(&answer, "/id"), answer.text("/status"))
@@ -525,14 +534,6 @@ impl World {
             self.ledger.promises(task, status);
         }
         Ok(Some(answer))
-    }
-
-    /// A fault outside never becomes a fault inside.
-    fn sane(&self, answer: &Answer) -> Result<(), String> {
-        if answer.status >= 500 {
-            return Err(format!("sanity: a call was answered {}: {}", answer.status, answer.body));
-        }
-        Ok(())
     }
 
     async fn send(&self, call: &Call) -> Option<Answer> {
@@ -558,8 +559,8 @@ impl World {
     }
 
     fn pick_runtime(&mut self) -> Option<(usize, usize)> {
-        let daemon = self.draw(DAEMONS as u32) as usize;
-        let runtime = self.draw(RUNTIMES as u32) as usize;
+        let daemon = self.draw(DAEMONS) as usize;
+        let runtime = self.draw(RUNTIMES) as usize;
         self.daemons[daemon].is_up.then_some((daemon, runtime))
     }
 
@@ -585,4 +586,12 @@ impl World {
 
 fn id_of(answer: &Answer, pointer: &str) -> Option<Uuid> {
     answer.text(pointer).and_then(|text| Uuid::parse_str(text).ok())
+}
+
+/// A fault outside never becomes a fault inside.
+fn sane(answer: &Answer) -> Result<(), String> {
+    if answer.status >= 500 {
+        return Err(format!("sanity: a call was answered {}: {}", answer.status, answer.body));
+    }
+    Ok(())
 }
