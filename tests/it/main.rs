@@ -105,3 +105,12 @@ mod tidy;
 
 /// What happens in a workspace, as it happens.
 mod user_socket;
+
+/// Who calls the rest of `/api`, and the person behind it.
+mod identity;
+/// `/api/workspaces/{id}/members` and `/api/invitations`.
+mod members;
+/// `/api/runtimes` and runtime profiles, for people.
+mod runtimes_user;
+/// `/api/workspaces`.
+mod workspaces;
