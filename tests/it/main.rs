@@ -27,6 +27,8 @@ mod skills;
 /// `/api/squads`.
 mod squads;
 
+/// Children that end, and their parent.
+mod child_done;
 /// Comments: the cast of their tests,
 mod comment_cast;
 /// … read in every mode,
@@ -75,7 +77,15 @@ mod daemon_usage;
 mod daemon_workspaces;
 /// Who stands by when an agent does not react.
 mod escalation;
+/// Issues: what starts when one is written,
+mod issue_enqueue;
+/// … written, listed, found.
+mod issues;
 /// Labels, metadata, followers, reactions.
 mod labels;
+/// Issues from a prompt.
+mod quick_create;
 /// What a squad's leader makes of a turn.
 mod squad_evaluation;
+/// Tasks as people see them.
+mod task_routes;
