@@ -27,6 +27,8 @@ mod skills;
 /// `/api/squads`.
 mod squads;
 
+/// Children that end, and their parent.
+mod child_done;
 /// Comments: the cast of their tests,
 mod comment_cast;
 /// … read in every mode,
@@ -77,8 +79,14 @@ mod daemon_usage;
 mod daemon_workspaces;
 /// Who stands by when an agent does not react.
 mod escalation;
+/// Issues: what starts when one is written,
+mod issue_enqueue;
+/// … written, listed, found.
+mod issues;
 /// Labels, metadata, followers, reactions.
 mod labels;
+/// Issues from a prompt.
+mod quick_create;
 /// What a squad's leader makes of a turn.
 mod squad_evaluation;
 
@@ -102,10 +110,8 @@ mod plugins_scene;
 mod result_reports;
 /// The tree: importers, pairs of files, documents, contracts.
 mod tidy;
-
 /// What happens in a workspace, as it happens.
 mod user_socket;
-
 /// Who calls the rest of `/api`, and the person behind it.
 mod identity;
 /// `/api/workspaces/{id}/members` and `/api/invitations`.
@@ -114,3 +120,5 @@ mod members;
 mod runtimes_user;
 /// `/api/workspaces`.
 mod workspaces;
+/// Tasks as people see them.
+mod task_routes;

@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use super::ids::{IssueId, ProjectId, WorkspaceId};
 use super::issue::Issue;
+use super::label::Label;
+use super::reaction::IssueReaction;
 use super::time::Time;
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -40,9 +42,12 @@ pub struct IssueBody {
     pub updated_at: Time,
     /// Texts, numbers and truth values by name.
     pub metadata: Value,
-    /// Only where the route says so.
+    /// Only on one issue alone, and only when there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<IssueReaction>,
+    /// Only in lists and on one issue alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels: Option<Vec<Value>>,
+    pub labels: Option<Vec<Label>>,
 }
 
 impl IssueBody {
@@ -74,13 +79,14 @@ impl IssueBody {
             } else {
                 Value::Object(Map::new())
             },
+            reactions: Vec::new(),
             labels: None,
         }
     }
 
     /// As lists and details show it.
-    pub fn labelled(issue: &Issue, prefix: &str) -> Self {
-        Self { labels: Some(Vec::new()), ..Self::new(issue, prefix) }
+    pub fn labelled(issue: &Issue, prefix: &str, labels: Vec<Label>) -> Self {
+        Self { labels: Some(labels), ..Self::new(issue, prefix) }
     }
 
     /// As an event carries it.

@@ -1,5 +1,7 @@
 //! `GET /api/issues`: the board, filtered, sorted and in pages.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
@@ -10,12 +12,14 @@ use crate::app::App;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::query::{self, Query};
-use crate::model::clean;
-use crate::model::ids::UserId;
+use crate::model::ids::{IssueId, UserId};
 use crate::model::issue_body::IssueBody;
+use crate::model::label::Label;
 use crate::model::time::Time;
+use crate::model::{clean, metadata};
 use crate::store::batch::Ids;
 use crate::store::issue_list::{self, DateField, Filter, Page, Sort};
+use crate::store::labels::{self, Labelled};
 use crate::store::workspaces;
 
 /// The default and the most of a page.
@@ -84,7 +88,15 @@ pub(super) async fn list(
     } else {
         issue_list::count(&mut conn, &filter).await?
     };
-    let issues = issues.iter().map(|issue| IssueBody::labelled(issue, &prefix)).collect();
+    let ids = Ids::of(issues.iter().map(|issue| issue.id.0));
+    let mut labels: HashMap<IssueId, Vec<Label>> = HashMap::new();
+    for Labelled { issue_id, label } in labels::list_on_issues(&mut conn, &ids).await? {
+        labels.entry(issue_id).or_default().push(label);
+    }
+    let issues = issues
+        .iter()
+        .map(|issue| IssueBody::labelled(issue, &prefix, labels.remove(&issue.id).unwrap_or_default()))
+        .collect();
     Ok(Json(IssueList { issues, total }))
 }
 
@@ -101,7 +113,7 @@ impl ListSent {
             project_id: query::id("project_id", self.project_id.as_deref())?,
             involves: query::id("involves_user_id", self.involves_user_id.as_deref())?.map(UserId),
             assignee_ids: assignee_ids.map(Ids::of),
-            metadata: metadata(self.metadata.as_deref())?,
+            metadata: wanted_metadata(self.metadata.as_deref())?,
             open: self.open_only.as_deref() == Some("true"),
             ..Filter::of(scope.workspace_id)
         };
@@ -176,7 +188,7 @@ fn dates(
 }
 
 /// An object of primitives under names that metadata may have.
-fn metadata(sent: Option<&str>) -> Result<Option<Value>, Error> {
+fn wanted_metadata(sent: Option<&str>) -> Result<Option<Value>, Error> {
     let Some(sent) = sent else { return Ok(None) };
     let mut parsed: Value = serde_json::from_str(sent).unwrap_or_default();
     clean::value(&mut parsed);
@@ -184,21 +196,14 @@ fn metadata(sent: Option<&str>) -> Result<Option<Value>, Error> {
         return Err(Error::bad_request("metadata filter must be a JSON object"));
     };
     for (key, value) in wanted {
-        if !is_metadata_key(key) {
+        if !metadata::is_key(key) {
             return Err(Error::bad_request("metadata filter key must match ^[a-zA-Z_][a-zA-Z0-9_.-]{0,63}$"));
         }
-        if !(value.is_string() || value.is_number() || value.is_boolean()) {
+        if !metadata::is_value(value) {
             return Err(Error::bad_request(
                 "metadata filter values must be primitives (string, number, bool)",
             ));
         }
     }
     Ok(Some(parsed))
-}
-
-fn is_metadata_key(key: &str) -> bool {
-    let mut bytes = key.bytes();
-    key.len() <= 64
-        && bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }

@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 use super::{
     comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_search,
     issue_update, labels, metadata, mount_scoped, quick_create, reactions, subscribers, tasks,
+    issue_update, metadata, mount_scoped, quick_create, subscribers, tasks,
 };
 use crate::app::App;
 use crate::dispatch::issue_delete;
@@ -16,7 +17,7 @@ use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::issue_path::IssueInPath;
 use crate::model::issue_body::IssueBody;
-use crate::store::workspaces;
+use crate::store::{labels, reactions, workspaces};
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
@@ -32,10 +33,10 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .routes(routes!(issue_batch::delete))
         .merge(tasks::on_issues())
         .merge(comments::on_issues())
-        .merge(labels::on_issues())
+        .merge(super::labels::on_issues())
         .merge(metadata::on_issues())
         .merge(subscribers::on_issues())
-        .merge(reactions::on_issues())
+        .merge(super::reactions::on_issues())
         .merge(evaluation::on_issues());
     mount_scoped(app, "/api/issues", routes)
 }
@@ -51,7 +52,9 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
 async fn find(app: App, scope: Scope, IssueInPath(issue): IssueInPath) -> Result<Json<IssueBody>, Error> {
     let mut conn = app.db.reader().await?;
     let prefix = workspaces::find_issue_prefix(&mut conn, scope.workspace_id).await?;
-    Ok(Json(IssueBody::labelled(&issue, &prefix)))
+    let labels = labels::list_on_issue(&mut conn, issue.id).await?;
+    let reactions = reactions::list_on_issue(&mut conn, issue.id).await?;
+    Ok(Json(IssueBody { reactions, ..IssueBody::labelled(&issue, &prefix, labels) }))
 }
 
 /// Takes the issue away with its comments and tasks.
