@@ -80,3 +80,29 @@ async fn many_runtimes_beat_at_once(gateway: &Gateway) {
     const ONLINE: &str = "SELECT count(*) FROM agent_runtime WHERE status = 'online'";
     assert_eq!(gateway.value(ONLINE, Value::Null).await, 10);
 }
+
+/// On a database that only the gateway writes to, a beat of a runtime that has nothing
+/// waiting runs no statement at all.
+#[test]
+fn a_beat_runs_no_sql() {
+    crate::harness::run(Engine::Sqlite, async |gateway: &Gateway| {
+        let user = gateway.user();
+        let runtime = user.register("dm-1", "claude").await;
+        let mut socket = user.daemon_socket(&[runtime]).await;
+        let statements = async || {
+            let metrics = gateway.admin().get("/metrics").await.text;
+            let line = metrics.lines().find(|line| line.starts_with("switchyard_db_statements_total"));
+            line.and_then(|line| line.split(' ').nth(1)).unwrap().parse::<u64>().unwrap()
+        };
+        user.beat(runtime).await;
+        let before = statements().await;
+        const BEATS: u64 = 200;
+        for _ in 0..BEATS / 2 {
+            user.beat(runtime).await;
+            socket.beat(runtime).await;
+        }
+        let ran = statements().await - before;
+        // What runs by the clock, and the operator's own token.
+        assert!(ran < BEATS / 10, "{BEATS} beats ran {ran} statements");
+    });
+}

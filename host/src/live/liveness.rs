@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::rows::Rows;
 use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::model::time::{Clock, Time};
 use crate::store::batch::Ids;
@@ -23,17 +24,12 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 /// How often `last_seen_at` goes out.
 const FLUSH_EVERY: Duration = Duration::from_secs(30);
 
-/// How often what is remembered of rows is compared with them. What changed behind our
-/// back, on another node say, is noticed within this time.
-const VERIFY_EVERY: Duration = Duration::from_secs(5);
-/// How many rows are compared by one statement.
-const VERIFY_BATCH: usize = 2000;
-
 #[derive(Clone)]
 pub struct Liveness(Arc<Inner>);
 
 struct Inner {
     db: Db,
+    rows: Rows,
     clock: Clock,
     seen: Mutex<Seen>,
 }
@@ -42,7 +38,7 @@ struct Inner {
 struct Seen {
     /// The last beat of each runtime that this node heard.
     beats: HashMap<RuntimeId, Time>,
-    /// Rows of runtimes that beat, while they are online.
+    /// Rows of runtimes that beat, while they are online and nobody else writes.
     rows: HashMap<RuntimeId, Known>,
     /// Whose row is due at the next flush.
     due: HashSet<RuntimeId>,
@@ -59,24 +55,37 @@ pub struct Known {
     pub daemon_id: Option<Arc<str>>,
     online: bool,
     last_seen_at: Option<Time>,
-    as_of: u64,
+    as_of: AsOf,
+}
+
+/// When a row was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct AsOf {
+    forgotten: u64,
+    /// What the database said of other writers; nothing where they cannot be noticed, and
+    /// then a row is never remembered.
+    outside: Option<u64>,
 }
 
 impl Liveness {
     pub fn new(db: Db, clock: Clock) -> Self {
-        Self(Arc::new(Inner { db, clock, seen: Mutex::default() }))
+        Self(Arc::new(Inner { rows: Rows::new(db.clone()), db, clock, seen: Mutex::default() }))
     }
 
-    /// The runtime's row; from memory if it beat lately, so that a beat costs no query.
+    /// The runtime's row; from memory if it beat lately and this process alone writes, so
+    /// that a beat costs no query. Where others write too, on PostgreSQL, the row is read:
+    /// another node may have taken the runtime offline or away, and this beat must not
+    /// answer as if it had not.
     pub async fn find(&self, id: RuntimeId) -> Result<Option<Known>, StoreError> {
+        let outside = self.0.db.outside_changes();
         let as_of = {
             let seen = self.seen();
-            if let Some(known) = seen.rows.get(&id) {
+            if let Some(known) = seen.rows.get(&id).filter(|known| known.as_of.outside == outside) {
                 return Ok(Some(known.clone()));
             }
-            seen.forgotten
+            AsOf { forgotten: seen.forgotten, outside }
         };
-        let row = runtimes::find(&mut self.0.db.reader().await?, id).await?;
+        let row = self.0.rows.find(id).await?;
         Ok(row.map(|row| Known {
             id,
             workspace_id: row.workspace_id,
@@ -165,41 +174,13 @@ impl Liveness {
         }
     }
 
-    /// Forgets the rows that are not online any more, whoever changed them.
-    pub async fn verify(&self) {
-        let known: Vec<RuntimeId> = self.seen().rows.keys().copied().collect();
-        for batch in known.chunks(VERIFY_BATCH) {
-            let ids = Ids::of(batch.iter().map(|id| id.0));
-            let online = async { runtimes::list_online(&mut self.0.db.reader().await?, ids).await };
-            match online.await {
-                Ok(online) => {
-                    let online: HashSet<RuntimeId> = online.into_iter().collect();
-                    let mut seen = self.seen();
-                    batch.iter().filter(|id| !online.contains(id)).for_each(|id| seen.forget_row(*id));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "what is remembered of runtimes was not verified");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Verifies and flushes at their ticks until the gateway stops. The last flush is the
-    /// caller's, once no request is under way.
+    /// Flushes at every tick until the gateway stops. The last flush is the caller's, once
+    /// no request is under way.
     pub async fn keep(self, stopping: CancellationToken) {
-        let ticking = |period| {
-            let mut every = interval(period);
-            every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            every
-        };
-        let (mut verify, mut flush) = (ticking(VERIFY_EVERY), ticking(FLUSH_EVERY));
-        loop {
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                _ = verify.tick() => self.verify().await,
-                _ = flush.tick() => self.flush().await,
-            }
+        let mut every = interval(FLUSH_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+            self.flush().await;
         }
     }
 
@@ -211,8 +192,8 @@ impl Liveness {
 
 impl Seen {
     fn remember(&mut self, row: &Known) {
-        if row.as_of == self.forgotten {
-            self.rows.entry(row.id).or_insert_with(|| row.clone());
+        if row.as_of.forgotten == self.forgotten && row.as_of.outside.is_some() {
+            self.rows.insert(row.id, row.clone());
         }
     }
 
@@ -227,9 +208,10 @@ mod tests {
     use super::*;
     use crate::store::Options;
 
-    fn runtime(online: bool, last_seen_at: Option<Time>) -> Known {
+    fn runtime(online: bool, last_seen_at: Option<Time>, outside: Option<u64>) -> Known {
+        let as_of = AsOf { forgotten: 0, outside };
         let (id, workspace_id) = (RuntimeId::new(), WorkspaceId::new());
-        Known { id, workspace_id, daemon_id: None, online, last_seen_at, as_of: 0 }
+        Known { id, workspace_id, daemon_id: None, online, last_seen_at, as_of }
     }
 
     #[tokio::test]
@@ -238,21 +220,19 @@ mod tests {
         let db = Db::open(&Options::new(format!("sqlite:{}", dir.path().join("a.db").display()))).await?;
         let liveness = Liveness::new(db.clone(), Clock::system());
         let now = Clock::system().now();
-        let fresh = runtime(true, Some(now));
-        let old = runtime(true, Some(now - FRESH));
-        let gone = runtime(false, Some(now));
+        let outside = db.outside_changes();
+        let fresh = runtime(true, Some(now), outside);
+        let old = runtime(true, Some(now - FRESH), outside);
+        let gone = runtime(false, Some(now), outside);
         assert!(liveness.beat(&fresh).await? && liveness.beat(&old).await?);
         // Its row is written at once, and there is none.
         assert!(!liveness.beat(&gone).await?);
         assert!(liveness.is_alive(fresh.id) && liveness.is_alive(old.id) && !liveness.is_alive(gone.id));
         assert_eq!(liveness.seen().due, HashSet::from([old.id]));
-        // Both are answered from memory until somebody looks at the rows that are not there.
-        assert!(liveness.find(fresh.id).await?.is_some() && liveness.find(old.id).await?.is_some());
         liveness.flush().await;
+        // The flush found no such row, so that the next beat looks for itself.
         assert!(liveness.seen().due.is_empty() && liveness.is_alive(old.id));
-        assert!(liveness.find(fresh.id).await?.is_some() && liveness.find(old.id).await?.is_none());
-        liveness.verify().await;
-        assert!(liveness.find(fresh.id).await?.is_none());
+        assert!(!liveness.seen().rows.contains_key(&old.id));
         liveness.forget(old.id);
         assert!(!liveness.is_alive(old.id));
         db.close().await;

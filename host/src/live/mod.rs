@@ -5,5 +5,6 @@ pub mod hub;
 pub mod lines;
 pub mod liveness;
 pub mod pending;
+pub mod rows;
 pub mod wakeups;
 pub mod watchers;

@@ -28,6 +28,16 @@ pub struct Runtime {
     pub updated_at: Time,
 }
 
+/// As much of a row as a beat looks at.
+#[derive(Clone, Debug)]
+pub struct RuntimeState {
+    pub id: RuntimeId,
+    pub workspace_id: WorkspaceId,
+    pub daemon_id: Option<String>,
+    pub status: String,
+    pub last_seen_at: Option<Time>,
+}
+
 /// The runtime as both planes show it.
 #[derive(Clone, Serialize, Debug, ToSchema)]
 #[schema(title = "Runtime")]

@@ -232,13 +232,16 @@ impl Db {
     /// A number that moves whenever something enters the runtime's queue. `None` where it
     /// cannot be known, because others write to the same database and do not say so.
     pub fn queue_version(&self, runtime: RuntimeId) -> Option<u64> {
+        // Neither part ever shrinks, so that the sum stands still only when both do.
+        let outside = self.outside_changes()?;
+        Some(self.versions.current(runtime).wrapping_add(outside))
+    }
+
+    /// A number that moves when another process may have written to the database. `None`
+    /// where that cannot be noticed.
+    pub fn outside_changes(&self) -> Option<u64> {
         match &self.pool {
-            Pool::Sqlite { elsewhere, .. } => {
-                if elsewhere.is_touched() {
-                    self.versions.bump_all();
-                }
-                Some(self.versions.current(runtime))
-            }
+            Pool::Sqlite { elsewhere, .. } => Some(elsewhere.changes()),
             Pool::Postgres(_) => None,
         }
     }

@@ -3,6 +3,7 @@
 //! last commit is remembered, and a look at it costs no SQL.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 pub(super) struct Elsewhere {
     log: Arc<Path>,
     ours: Arc<Mutex<Option<Look>>>,
+    changes: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +24,7 @@ impl Elsewhere {
     pub(super) fn new(database: &Path) -> Self {
         let mut log = database.as_os_str().to_owned();
         log.push("-wal");
-        Self { log: PathBuf::from(log).into(), ours: Arc::default() }
+        Self { log: PathBuf::from(log).into(), ours: Arc::default(), changes: Arc::default() }
     }
 
     /// We committed something.
@@ -31,14 +33,16 @@ impl Elsewhere {
         *self.ours.lock().unwrap_or_else(PoisonError::into_inner) = look;
     }
 
-    /// Whether somebody wrote since our last commit, or the last call. A log that cannot be
-    /// looked at counts as written to.
-    pub(super) fn is_touched(&self) -> bool {
+    /// A number that moves when somebody else may have written. A log that cannot be looked
+    /// at counts as written to.
+    pub(super) fn changes(&self) -> u64 {
         let look = self.look();
         let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
-        let touched = look.is_none() || *ours != look;
+        if look.is_none() || *ours != look {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
         *ours = look;
-        touched
+        self.changes.load(Ordering::Relaxed)
     }
 
     fn look(&self) -> Option<Look> {

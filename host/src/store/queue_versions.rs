@@ -52,13 +52,6 @@ impl QueueVersions {
         self.slot(runtime).fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Nothing is known about any queue any more: messages from other nodes were lost.
-    pub fn bump_all(&self) {
-        for slot in self.0.iter() {
-            slot.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-
     pub(super) fn entered(&self, entered: &[Entered]) {
         for entry in entered {
             self.bump(entry.runtime);
@@ -86,7 +79,5 @@ mod tests {
         let (one, other) = (RuntimeId(uuid::Uuid::from_u128(1)), RuntimeId(uuid::Uuid::from_u128(2)));
         versions.bump(one);
         assert_eq!((versions.current(one), versions.current(other)), (1, 0));
-        versions.bump_all();
-        assert_eq!((versions.current(one), versions.current(other)), (2, 1));
     }
 }

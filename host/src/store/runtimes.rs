@@ -6,7 +6,7 @@ use super::batch::Ids;
 use super::queue_versions::Entered;
 use super::{Conn, StoreError};
 use crate::model::ids::{RuntimeId, UserId, WorkspaceId};
-use crate::model::runtime::{NewRuntime, Runtime};
+use crate::model::runtime::{NewRuntime, Runtime, RuntimeState};
 use crate::model::time::Time;
 
 from_row!(Runtime {
@@ -26,6 +26,8 @@ from_row!(Runtime {
     created_at,
     updated_at,
 });
+
+from_row!(RuntimeState { id, workspace_id, daemon_id, status, last_seen_at });
 
 macro_rules! runtime_columns {
     () => {
@@ -201,14 +203,15 @@ pub async fn touch(conn: &mut Conn, ids: Ids, now: Time) -> Result<Vec<RuntimeId
     Ok(on_conn!(conn, |c| sqlx::query_scalar(sql).bind(ids).bind(now).fetch_all(c).await)?)
 }
 
-/// Those of the ids that exist and are online.
-pub async fn list_online(conn: &mut Conn, ids: Ids) -> Result<Vec<RuntimeId>, StoreError> {
+/// As much of these rows as a beat looks at, in no order.
+pub async fn list_states(conn: &mut Conn, ids: Ids) -> Result<Vec<RuntimeState>, StoreError> {
     let sql = by_engine!(conn,
-        sqlite: "SELECT id FROM agent_runtime
-            WHERE status = 'online' AND id IN (SELECT unhex(value) FROM json_each($1))",
-        postgres: "SELECT id FROM agent_runtime WHERE status = 'online' AND id = ANY($1)",
+        sqlite: "SELECT id, workspace_id, daemon_id, status, last_seen_at FROM agent_runtime
+            WHERE id IN (SELECT unhex(value) FROM json_each($1))",
+        postgres: "SELECT id, workspace_id, daemon_id, status, last_seen_at FROM agent_runtime
+            WHERE id = ANY($1)",
     );
-    Ok(on_conn!(conn, |c| sqlx::query_scalar(sql).bind(ids).fetch_all(c).await)?)
+    Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(ids).fetch_all(c).await)?)
 }
 
 /// The rows of these ids, in no order.

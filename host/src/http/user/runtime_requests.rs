@@ -10,16 +10,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::auth::Identity;
 use crate::dispatch::requests::{self, AskError};
 use crate::http::body::Body;
 use crate::http::error::Error;
-use crate::http::extract::{Caller, Scope};
+use crate::http::extract::RuntimeInPath;
 use crate::model::ids::{RuntimeId, SkillId};
 use crate::model::pending_request::{ImportInput, Kind, PendingRequest, UpdateInput};
 use crate::model::pending_request_body::{ImportBody, ModelListBody, SkillListBody, UpdateBody};
 use crate::model::runtime::Runtime;
-use crate::store::{StoreError, runtimes};
 
 /// The longest of the texts that go to a daemon: what one answer to a beat carries, ten
 /// imports at the most, must stay below the 64 KiB that a daemon reads.
@@ -54,19 +52,16 @@ struct UpdateWanted {
         (status = 404, description = "No such runtime"), (status = 409, description = "An update is under way")))]
 async fn update(
     app: App,
-    caller: Caller,
-    scope: Scope,
-    Path(runtime): Path<String>,
-    sent: Result<Body<UpdateWanted>, Error>,
+    access: RuntimeInPath,
+    Body(sent): Body<UpdateWanted>,
 ) -> Result<Json<UpdateBody>, Error> {
-    let runtime = access(&app, &caller, &scope, &runtime).await?;
-    let target_version = sent?.0.target_version.unwrap_or_default();
+    let target_version = sent.target_version.unwrap_or_default();
     if target_version.is_empty() {
         return Err(Error::bad_request("target_version is required"));
     }
     check_length("target_version", &target_version, VERSION_BYTES)?;
     let input = UpdateInput { target_version };
-    let asked = requests::ask(&app, runtime.id, Kind::Update, scope.user_id, &input).await;
+    let asked = requests::ask(&app, access.runtime.id, Kind::Update, access.user_id, &input).await;
     Ok(Json(asked.map_err(|error| not_asked("update", error))?.into()))
 }
 
@@ -77,12 +72,10 @@ async fn update(
     responses((status = 200, body = UpdateBody), (status = 404, description = "No such runtime or update")))]
 async fn get_update(
     app: App,
-    caller: Caller,
-    scope: Scope,
-    Path((runtime, id)): Path<(String, String)>,
+    access: RuntimeInPath,
+    names: Path<(String, String)>,
 ) -> Result<Json<UpdateBody>, Error> {
-    let runtime = access(&app, &caller, &scope, &runtime).await?;
-    Ok(Json(find(&app, runtime.id, Kind::Update, &id).await?.into()))
+    Ok(Json(find(&app, access.runtime.id, Kind::Update, &names.1).await?.into()))
 }
 
 /// Asks the daemon which models the runtime can run.
@@ -90,15 +83,9 @@ async fn get_update(
     params(("runtimeId" = String, Path, description = "The runtime's id")),
     responses((status = 200, body = ModelListBody), (status = 404, description = "No such runtime"),
         (status = 503, description = "The runtime is offline")))]
-async fn models(
-    app: App,
-    caller: Caller,
-    scope: Scope,
-    Path(runtime): Path<String>,
-) -> Result<Json<ModelListBody>, Error> {
-    let runtime = access(&app, &caller, &scope, &runtime).await?;
-    require_online(&runtime)?;
-    let asked = requests::ask(&app, runtime.id, Kind::ModelList, scope.user_id, &json!({})).await;
+async fn models(app: App, access: RuntimeInPath) -> Result<Json<ModelListBody>, Error> {
+    require_online(&access.runtime)?;
+    let asked = requests::ask(&app, access.runtime.id, Kind::ModelList, access.user_id, &json!({})).await;
     Ok(Json(asked.map_err(|error| not_asked("model list request", error))?.into()))
 }
 
@@ -109,15 +96,14 @@ async fn models(
     responses((status = 200, body = ModelListBody), (status = 404, description = "No such request")))]
 async fn get_models(
     app: App,
-    caller: Caller,
-    scope: Scope,
-    Path((runtime, id)): Path<(String, String)>,
+    access: Result<RuntimeInPath, Error>,
+    names: Path<(String, String)>,
 ) -> Result<Json<ModelListBody>, Error> {
     // Whoever may not see the runtime learns no more than that there is no such request.
-    let runtime = access(&app, &caller, &scope, &runtime).await.map_err(|error| {
+    let access = access.map_err(|error| {
         if error.status.is_server_error() { error } else { Error::not_found("request not found") }
     })?;
-    Ok(Json(find(&app, runtime.id, Kind::ModelList, &id).await?.into()))
+    Ok(Json(find(&app, access.runtime.id, Kind::ModelList, &names.1).await?.into()))
 }
 
 /// Asks the daemon which skills are on its disk. For the runtime's owner alone: it is the
@@ -126,15 +112,10 @@ async fn get_models(
     params(("runtimeId" = String, Path, description = "The runtime's id")),
     responses((status = 200, body = SkillListBody), (status = 403, description = "Not the runtime's owner"),
         (status = 404, description = "No such runtime"), (status = 503, description = "The runtime is offline")))]
-async fn local_skills(
-    app: App,
-    caller: Caller,
-    scope: Scope,
-    Path(runtime): Path<String>,
-) -> Result<Json<SkillListBody>, Error> {
-    let runtime = owned(&app, &caller, &scope, &runtime).await?;
-    require_online(&runtime)?;
-    let asked = requests::ask(&app, runtime.id, Kind::LocalSkills, scope.user_id, &json!({})).await;
+async fn local_skills(app: App, access: RuntimeInPath) -> Result<Json<SkillListBody>, Error> {
+    require_owner(&access)?;
+    require_online(&access.runtime)?;
+    let asked = requests::ask(&app, access.runtime.id, Kind::LocalSkills, access.user_id, &json!({})).await;
     Ok(Json(asked.map_err(|error| not_asked("local skills request", error))?.into()))
 }
 
@@ -146,12 +127,11 @@ async fn local_skills(
         (status = 404, description = "No such runtime or request")))]
 async fn get_local_skills(
     app: App,
-    caller: Caller,
-    scope: Scope,
-    Path((runtime, id)): Path<(String, String)>,
+    access: RuntimeInPath,
+    names: Path<(String, String)>,
 ) -> Result<Json<SkillListBody>, Error> {
-    let runtime = owned(&app, &caller, &scope, &runtime).await?;
-    Ok(Json(find(&app, runtime.id, Kind::LocalSkills, &id).await?.into()))
+    require_owner(&access)?;
+    Ok(Json(find(&app, access.runtime.id, Kind::LocalSkills, &names.1).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -203,15 +183,13 @@ impl ImportWanted {
         (status = 503, description = "The runtime is offline")))]
 async fn import(
     app: App,
-    caller: Caller,
-    scope: Scope,
-    Path(runtime): Path<String>,
+    access: RuntimeInPath,
     sent: Result<Body<ImportWanted>, Error>,
 ) -> Result<Json<ImportBody>, Error> {
-    let runtime = owned(&app, &caller, &scope, &runtime).await?;
-    require_online(&runtime)?;
+    require_owner(&access)?;
+    require_online(&access.runtime)?;
     let input = sent?.0.check()?;
-    let asked = requests::ask(&app, runtime.id, Kind::LocalSkillImport, scope.user_id, &input).await;
+    let asked = requests::ask(&app, access.runtime.id, Kind::LocalSkillImport, access.user_id, &input).await;
     Ok(Json(asked.map_err(|error| not_asked("local skill import", error))?.into()))
 }
 
@@ -223,36 +201,17 @@ async fn import(
         (status = 404, description = "No such runtime or request")))]
 async fn get_import(
     app: App,
-    caller: Caller,
-    scope: Scope,
-    Path((runtime, id)): Path<(String, String)>,
+    access: RuntimeInPath,
+    names: Path<(String, String)>,
 ) -> Result<Json<ImportBody>, Error> {
-    let runtime = owned(&app, &caller, &scope, &runtime).await?;
-    Ok(Json(find(&app, runtime.id, Kind::LocalSkillImport, &id).await?.into()))
+    require_owner(&access)?;
+    Ok(Json(find(&app, access.runtime.id, Kind::LocalSkillImport, &names.1).await?.into()))
 }
 
-/// The runtime, for a member of the workspace it belongs to. That need not be the workspace
-/// the request names, but for an agent at work.
-async fn access(app: &App, caller: &Caller, scope: &Scope, id: &str) -> Result<Runtime, Error> {
-    let id = RuntimeId::parse(id).ok_or_else(|| Error::bad_request("invalid runtime_id"))?;
-    let failed = |error: StoreError| Error::internal("failed to load runtime", error);
-    let runtime = runtimes::find(&mut app.db.reader().await.map_err(failed)?, id).await.map_err(failed)?;
-    let absent = || Error::not_found("runtime not found");
-    let runtime = runtime.ok_or_else(absent)?;
-    if runtime.workspace_id == scope.workspace_id {
-        return Ok(runtime);
-    }
-    if matches!(caller.0, Identity::Task { .. }) {
-        return Err(absent());
-    }
-    let role = app.auth.role(scope.user_id, runtime.workspace_id).await.map_err(failed)?;
-    role.map(|_| runtime).ok_or_else(absent)
-}
-
-async fn owned(app: &App, caller: &Caller, scope: &Scope, id: &str) -> Result<Runtime, Error> {
-    let runtime = access(app, caller, scope, id).await?;
-    if runtime.owner_id == Some(scope.user_id) {
-        Ok(runtime)
+/// Not even an admin may look at somebody else's disk.
+fn require_owner(access: &RuntimeInPath) -> Result<(), Error> {
+    if access.runtime.owner_id == Some(access.user_id) {
+        Ok(())
     } else {
         Err(Error::forbidden("insufficient permissions"))
     }
