@@ -29,6 +29,12 @@ mod squads;
 
 /// Children that end, and their parent.
 mod child_done;
+/// Autopilots: what goes off, and what comes of it.
+mod autopilots;
+/// Chats, from a person's side.
+mod chat;
+/// Many daemons at once.
+mod claim_race;
 /// Comments: the cast of their tests,
 mod comment_cast;
 /// … read in every mode,
@@ -77,6 +83,8 @@ mod daemon_sweeps;
 mod daemon_usage;
 /// The daemon plane: what a daemon synchronises of a workspace.
 mod daemon_workspaces;
+/// What polls for nothing cost.
+mod empty_poll;
 /// Who stands by when an agent does not react.
 mod escalation;
 /// Issues: what starts when one is written,
@@ -92,6 +100,8 @@ mod squad_evaluation;
 
 /// `/admin`: operators.
 mod admin;
+/// What operators count.
+mod metrics;
 /// Short commands to daemons, from the person who asks to the daemon.
 mod pending_requests;
 /// Plugins: a document is applied whole, or not at all.
@@ -108,6 +118,8 @@ mod plugins_reload;
 mod plugins_scene;
 /// … and from the daemon back.
 mod result_reports;
+/// Sweeping: what is bounded, what is purged, what one bad row may not spoil.
+mod sweep;
 /// The tree: importers, pairs of files, documents, contracts.
 mod tidy;
 /// What happens in a workspace, as it happens.
@@ -122,3 +134,5 @@ mod runtimes_user;
 mod workspaces;
 /// Tasks as people see them.
 mod task_routes;
+/// Autopilots that are set off from outside.
+mod webhooks;

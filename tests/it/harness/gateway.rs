@@ -181,6 +181,11 @@ impl Gateway {
         self.data.folder.path()
     }
 
+    /// Where its database is, for a test that needs a connection of its own.
+    pub fn database_url(&self) -> String {
+        self.data.url.clone()
+    }
+
     /// Every line it logged, earlier runs on the same data included.
     pub fn log(&self) -> Vec<String> {
         let mut lines = self.earlier_log.borrow().clone();

@@ -1,0 +1,196 @@
+//! Polls for nothing: what they cost, and that they never hide work. Domain checklist 11.3.
+
+use std::time::Duration;
+
+use macro_rules_attribute::apply;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::{Engine, Gateway, World, ahead, id_of};
+
+/// How many statements went to the database so far. Asking costs some, always as many.
+async fn statements(gateway: &Gateway) -> i64 {
+    let text = gateway.admin().get("/metrics").await.text;
+    let line = text.lines().find_map(|line| line.strip_prefix("switchyard_db_statements_total "));
+    line.expect("statements are counted").parse().unwrap()
+}
+
+/// How many statements `polls` empty polls of the runtime cost, once it was polled before.
+async fn cost(gateway: &Gateway, world: &World, runtime: Uuid, polls: usize) -> i64 {
+    // A daemon that polls beats, too; and a first poll finds out.
+    world.a.beat(runtime).await;
+    assert_eq!(world.a.claim(runtime).await, None);
+    let asking = {
+        let before = statements(gateway).await;
+        statements(gateway).await - before
+    };
+    let before = statements(gateway).await;
+    for _ in 0..polls {
+        assert_eq!(world.a.claim(runtime).await, None);
+    }
+    statements(gateway).await - before - asking
+}
+
+/// A gateway that does nothing by itself, so that its statements can be counted.
+async fn quiet(engine: Engine) -> Gateway {
+    Gateway::setup(engine).flag("--sweep-every=0").start().await
+}
+
+/// Item 51.
+#[apply(on_both)]
+async fn an_empty_poll_asks_the_database_nothing(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    let polls = 200;
+    let cost = cost(&gateway, &world, world.r1, polls).await;
+    match engine {
+        // The clock of autopilots may tick meanwhile.
+        Engine::Sqlite => assert!(cost < 10, "{polls} polls cost {cost} statements"),
+        // Others may write to the database, so each poll looks: one statement.
+        Engine::Postgres => assert!(cost < polls as i64 + 10, "{polls} polls cost {cost} statements"),
+    }
+    gateway.finish().await;
+}
+
+/// Item 52: whatever brings a task into the queue ends the proof that it is empty.
+#[apply(on_both)]
+async fn work_is_found_by_the_next_poll_however_it_came(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    cost(&gateway, &world, world.r1, 2).await;
+
+    // Given to the agent by a person.
+    let issue = json!({"title": "New", "assignee_type": "agent", "assignee_id": world.g1});
+    world.a.post("/api/issues", issue).await.ok();
+    let task = world.a.run_one(world.r1).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+
+    // Tried again after a failure.
+    world.a.fail(task, json!({"error": "x", "failure_reason": "timeout"})).await;
+    let again = world.a.run_one(world.r1).await;
+    world.a.complete(again, json!({"output": "ok"})).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+
+    // Said in a chat.
+    let chat = world.a.post("/api/chat/sessions", json!({"agent_id": world.g1})).await.expect(201);
+    let path = format!("/api/chat/sessions/{}/messages", id_of(&chat));
+    world.a.post(path, json!({"content": "Hi"})).await.expect(201);
+    let task = world.a.run_one(world.r1).await;
+    world.a.complete(task, json!({"output": "ok"})).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+
+    // Put there by an autopilot, without a word to anybody but the daemon.
+    let autopilot = json!({"title": "T", "assignee_id": world.g1, "execution_mode": "run_only"});
+    let autopilot = id_of(&world.a.post("/api/autopilots", autopilot).await.expect(201));
+    world.a.post(format!("/api/autopilots/{autopilot}/trigger"), ()).await.expect(200);
+    let task = world.a.run_one(world.r1).await;
+    world.a.complete(task, json!({"output": "ok"})).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+
+    // Item 58: tried again by the sweep.
+    let stuck = gateway.seed_issue_task(world.g1, json!({})).await;
+    world.a.run_one(world.r1).await;
+    gateway.change("agent_task_queue", stuck, "started_at", json!(ahead(-9100))).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+    gateway.admin().post("/admin/sweep", ()).await.expect(200);
+    let again = world.a.run_one(world.r1).await;
+    world.a.complete(again, json!({"output": "ok"})).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+
+    // Brought along by a daemon that changed its name.
+    let old = world.a.register("dm-old", "codex").await;
+    let agent = gateway.seed_agent(old, "Moved", json!({})).await;
+    let new = world.a.register("dm-new", "codex").await;
+    cost(&gateway, &world, new, 1).await;
+    let task = gateway.seed_issue_task(agent, json!({})).await;
+    let merge = json!({
+        "daemon_id": "dm-new", "device_name": "mac", "cli_version": "1", "legacy_daemon_ids": ["dm-old"],
+        "runtimes": [{"type": "codex", "version": "1", "status": "online"}],
+    });
+    world.a.register_with(merge).await.ok();
+    assert_eq!(id_of(&world.a.claim_one(new).await), task);
+    gateway.finish().await;
+}
+
+/// Rows that an operator writes with a tool of their own count at once.
+#[apply(on_both)]
+async fn rows_that_others_write_are_found(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    for _ in 0..3 {
+        cost(&gateway, &world, world.r1, 2).await;
+        let task = gateway.seed_issue_task(world.g1, json!({})).await;
+        assert_eq!(world.a.run_one(world.r1).await, task);
+        world.a.complete(task, json!({"output": "ok"})).await;
+    }
+    gateway.finish().await;
+}
+
+/// Items 46 and 50: a task that may be handed out again and a queue that is only blocked are
+/// no empty queue.
+#[apply(on_both)]
+async fn only_an_idle_runtime_is_remembered(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    let lost = gateway.seed_issue_task(world.g1, json!({})).await;
+    world.a.claim_one(world.r1).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+    let row = "UPDATE agent_task_queue SET dispatched_at = $2, prepare_lease_expires_at = $2 WHERE id = $1";
+    gateway.execute(row, json!([lost, ahead(-100)])).await;
+    assert_eq!(id_of(&world.a.claim_one(world.r1).await), lost);
+    world.a.start(lost).await;
+
+    gateway.change("agent", world.g1, "max_concurrent_tasks", json!(1)).await;
+    let blocked = gateway.seed_issue_task(world.g1, json!({})).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+    gateway.change("agent", world.g1, "max_concurrent_tasks", json!(2)).await;
+    assert_eq!(id_of(&world.a.claim_one(world.r1).await), blocked);
+    world.a.start(blocked).await;
+    for task in [lost, blocked] {
+        world.a.complete(task, json!({"output": "ok"})).await;
+    }
+
+    let later = json!({"status": "deferred", "fire_at": ahead(300)});
+    let fallback = gateway.seed_issue_task(world.g1, later).await;
+    assert_eq!(world.a.claim(world.r1).await, None);
+    gateway.change("agent_task_queue", fallback, "fire_at", json!(ahead(-1))).await;
+    assert_eq!(id_of(&world.a.claim_one(world.r1).await), fallback);
+    gateway.finish().await;
+}
+
+/// A runtime that is gone is said to be gone, also by a poll that is answered from memory.
+#[apply(on_both)]
+async fn a_deleted_runtime_is_absent_at_its_next_poll(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    let runtime = world.a.register("dm-9", "codex").await;
+    cost(&gateway, &world, runtime, 2).await;
+    world.a.delete(format!("/api/runtimes/{runtime}")).await.ok();
+    world.a.claiming(runtime).await.refused(404, "runtime not found");
+    world.m2.claiming(world.r1).await.refused(404, "not found");
+    gateway.finish().await;
+}
+
+/// A caller that hangs up while its task is being stored leaves nothing unknown behind.
+#[apply(on_both)]
+async fn work_of_a_caller_that_hung_up_is_found(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    for round in 0..10_u64 {
+        cost(&gateway, &world, world.r1, 1).await;
+        let issue =
+            json!({"title": format!("Issue {round}"), "assignee_type": "agent", "assignee_id": world.g1});
+        let call = world.a.post("/api/issues", issue);
+        // Some hang up before the request was read, some after the task was stored.
+        let _ = tokio::time::timeout(Duration::from_micros(500 * round), call.attempt()).await;
+        // Whatever is queued by now can be claimed; what comes later is claimed in the next round.
+        const QUEUED: &str = "SELECT id FROM agent_task_queue WHERE status = 'queued'";
+        for _ in gateway.rows(QUEUED, Value::Null).await {
+            let task = world.a.run_one(world.r1).await;
+            world.a.complete(task, json!({"output": "ok"})).await;
+        }
+    }
+    // The last may still be on its way.
+    while world.a.claim(world.r1).await.is_some() {}
+    gateway.finish().await;
+}
