@@ -27,12 +27,12 @@ mod skills;
 /// `/api/squads`.
 mod squads;
 
-/// Children that end, and their parent.
-mod child_done;
 /// Autopilots: what goes off, and what comes of it.
 mod autopilots;
 /// Chats, from a person's side.
 mod chat;
+/// Children that end, and their parent.
+mod child_done;
 /// Many daemons at once.
 mod claim_race;
 /// Comments: the cast of their tests,
@@ -100,6 +100,10 @@ mod squad_evaluation;
 
 /// `/admin`: operators.
 mod admin;
+/// Who calls the rest of `/api`, and the person behind it.
+mod identity;
+/// `/api/workspaces/{id}/members` and `/api/invitations`.
+mod members;
 /// What operators count.
 mod metrics;
 /// Short commands to daemons, from the person who asks to the daemon.
@@ -118,21 +122,17 @@ mod plugins_reload;
 mod plugins_scene;
 /// … and from the daemon back.
 mod result_reports;
+/// `/api/runtimes` and runtime profiles, for people.
+mod runtimes_user;
 /// Sweeping: what is bounded, what is purged, what one bad row may not spoil.
 mod sweep;
+/// Tasks as people see them.
+mod task_routes;
 /// The tree: importers, pairs of files, documents, contracts.
 mod tidy;
 /// What happens in a workspace, as it happens.
 mod user_socket;
-/// Who calls the rest of `/api`, and the person behind it.
-mod identity;
-/// `/api/workspaces/{id}/members` and `/api/invitations`.
-mod members;
-/// `/api/runtimes` and runtime profiles, for people.
-mod runtimes_user;
-/// `/api/workspaces`.
-mod workspaces;
-/// Tasks as people see them.
-mod task_routes;
 /// Autopilots that are set off from outside.
 mod webhooks;
+/// `/api/workspaces`.
+mod workspaces;

@@ -18,13 +18,19 @@ pub enum Variant {
 }
 
 /// A claim of the broken kind between its two halves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Halfway {
     task: Uuid,
 }
 
-/// The first half: looks for a task of the runtime whose agent has room now.
-pub async fn count(rows: &mut Rows, runtime: Uuid, caps: &BTreeMap<Uuid, usize>) -> Option<Halfway> {
+/// The first half: looks for a task of the runtime whose agent has room now, past those
+/// that another claim has its hand on.
+pub async fn count(
+    rows: &mut Rows,
+    runtime: Uuid,
+    caps: &BTreeMap<Uuid, usize>,
+    others: &[Halfway],
+) -> Option<Halfway> {
     let all = rows.all().await;
     let in_flight =
         |agent: Uuid| all.iter().filter(|row| row.agent_id == agent && row.is_in_flight()).count();
@@ -34,6 +40,7 @@ pub async fn count(rows: &mut Rows, runtime: Uuid, caps: &BTreeMap<Uuid, usize>)
     };
     let found = all.iter().find(|row| {
         row.status == "queued"
+            && !others.contains(&Halfway { task: row.id })
             && row.runtime_id == runtime
             && in_flight(row.agent_id) < caps.get(&row.agent_id).copied().unwrap_or(usize::MAX)
             && lane_is_free(row)

@@ -32,7 +32,10 @@ pub struct Ledger {
     ended: BTreeMap<Uuid, (String, Option<String>)>,
     /// Ends that somebody was told of.
     promised: BTreeMap<Uuid, String>,
-    seen: BTreeSet<Uuid>,
+    /// Every task with its issue.
+    seen: BTreeMap<Uuid, Option<Uuid>>,
+    /// Issues that somebody wanted deleted: their tasks may go at any time.
+    forgiven: BTreeSet<Uuid>,
     in_flight: BTreeMap<Uuid, usize>,
     /// Issues whose creation was acknowledged, and is owed a task.
     owed: BTreeSet<Uuid>,
@@ -44,13 +47,10 @@ impl Ledger {
         self.owed.insert(issue);
     }
 
-    /// A deleted issue takes its tasks along.
-    pub fn forgives(&mut self, issue: Uuid, rows: &[Row]) {
+    /// A deleted issue takes its tasks along, now or when the call arrives.
+    pub fn forgives(&mut self, issue: Uuid) {
         self.owed.remove(&issue);
-        for row in rows.iter().filter(|row| row.issue_id == Some(issue)) {
-            self.seen.remove(&row.id);
-            self.promised.remove(&row.id);
-        }
+        self.forgiven.insert(issue);
     }
 
     /// Somebody was told that the task ended so.
@@ -106,8 +106,10 @@ impl Ledger {
     }
 
     fn nothing_lost(&mut self, rows: &[Row]) -> Result<(), String> {
-        let now: BTreeSet<Uuid> = rows.iter().map(|row| row.id).collect();
-        if let Some(gone) = self.seen.iter().find(|id| !now.contains(id)) {
+        let now: BTreeMap<Uuid, Option<Uuid>> = rows.iter().map(|row| (row.id, row.issue_id)).collect();
+        let may_go = |issue: &Option<Uuid>| issue.is_some_and(|issue| self.forgiven.contains(&issue));
+        if let Some((gone, _)) = self.seen.iter().find(|(id, issue)| !now.contains_key(id) && !may_go(issue))
+        {
             return Err(format!("lost: task {gone} is gone"));
         }
         self.seen.extend(now);

@@ -231,8 +231,7 @@ impl World {
 
     async fn delete_issue(&mut self) -> Result<(), String> {
         let Some(issue) = self.pick_issue() else { return Ok(()) };
-        let rows = self.rows.all().await;
-        self.ledger.forgives(issue, &rows);
+        self.ledger.forgives(issue);
         self.issues.retain(|kept| *kept != issue);
         self.attempt(Call::delete(format!("/api/issues/{issue}"))).await.map(drop)
     }
@@ -315,7 +314,7 @@ impl World {
         }
         let id = Uuid::parse_str(&self.daemons[daemon].runtimes[runtime]).unwrap();
         let caps: BTreeMap<Uuid, usize> = self.agents.iter().map(|agent| (agent.id, agent.cap)).collect();
-        if let Some(halfway) = broken::count(&mut self.rows, id, &caps).await {
+        if let Some(halfway) = broken::count(&mut self.rows, id, &caps, &self.halfway).await {
             self.halfway.push(halfway);
         }
         Ok(())

@@ -8,7 +8,6 @@ use utoipa_axum::routes;
 
 use super::{
     comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_search,
-    issue_update, labels, metadata, mount_scoped, quick_create, reactions, subscribers, tasks,
     issue_update, metadata, mount_scoped, quick_create, subscribers, tasks,
 };
 use crate::app::App;
@@ -17,7 +16,7 @@ use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::issue_path::IssueInPath;
 use crate::model::issue_body::IssueBody;
-use crate::store::{labels, reactions, workspaces};
+use crate::store::{self, workspaces};
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
@@ -52,8 +51,8 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
 async fn find(app: App, scope: Scope, IssueInPath(issue): IssueInPath) -> Result<Json<IssueBody>, Error> {
     let mut conn = app.db.reader().await?;
     let prefix = workspaces::find_issue_prefix(&mut conn, scope.workspace_id).await?;
-    let labels = labels::list_on_issue(&mut conn, issue.id).await?;
-    let reactions = reactions::list_on_issue(&mut conn, issue.id).await?;
+    let labels = store::labels::list_on_issue(&mut conn, issue.id).await?;
+    let reactions = store::reactions::list_on_issue(&mut conn, issue.id).await?;
     Ok(Json(IssueBody { reactions, ..IssueBody::labelled(&issue, &prefix, labels) }))
 }
 
