@@ -107,7 +107,7 @@ async fn stages_end_one_after_the_other(gateway: &Gateway) {
         one["identifier"].as_str().unwrap(),
         id_of(&one),
     );
-    assert_eq!(said, [first.clone()]);
+    assert_eq!(said, std::slice::from_ref(&first));
     end(&world.a, &too, "cancelled").await;
     let last = format!(
         "{start}Stage 2 of this issue is complete — its last sub-issue [{}](mention://issue/{}) — \"Too\" — just finished. \

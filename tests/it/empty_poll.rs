@@ -47,7 +47,9 @@ async fn an_empty_poll_asks_the_database_nothing(engine: Engine) {
         // The clock of autopilots may tick meanwhile.
         Engine::Sqlite => assert!(cost < 10, "{polls} polls cost {cost} statements"),
         // Others may write to the database, so each poll looks: one statement.
-        Engine::Postgres => assert!(cost < polls as i64 + 10, "{polls} polls cost {cost} statements"),
+        Engine::Postgres => {
+            assert!(cost < i64::try_from(polls).unwrap() + 10, "{polls} polls cost {cost} statements")
+        }
     }
     gateway.finish().await;
 }

@@ -4,6 +4,7 @@
 //! Nothing here knows the gateway's own types: what a client cannot see, a test cannot see.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![allow(clippy::float_cmp, reason = "counts are whole numbers, exact in a float")]
 #![allow(clippy::too_many_lines, reason = "a scenario reads best in one piece")]
 #![allow(clippy::items_after_statements, reason = "a query reads best beside what it is for")]
 

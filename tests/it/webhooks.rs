@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::autopilots::make;
-use crate::harness::{Client, Gateway, Reply, World, check_members, id_of};
+use crate::harness::{Client, Engine, Gateway, Reply, World, check_members, id_of};
 
 struct Hook {
     autopilot: Uuid,
@@ -276,7 +276,7 @@ async fn who_may_not_write_does_not_see_the_address(gateway: &Gateway) {
 
 /// A proxy that is trusted speaks for many; each of those has a share of its own.
 #[apply(on_both)]
-async fn a_trusted_proxy_says_who_calls(engine: crate::harness::Engine) {
+async fn a_trusted_proxy_says_who_calls(engine: Engine) {
     let setup = Gateway::setup(engine).env("MULTICA_TRUSTED_PROXIES", "127.0.0.0/8");
     let gateway = setup.env("MULTICA_PUBLIC_URL", "https://sw.example/").start().await;
     let world = gateway.world().await;
