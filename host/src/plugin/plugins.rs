@@ -94,8 +94,8 @@ pub(super) fn lines(faults: &[Fault]) -> String {
 }
 
 impl Plugins {
-    /// The engine and no plugins yet.
-    pub(super) fn empty(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+    /// An engine that runs nothing yet.
+    pub fn idle(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let engine = engine::start()?;
         let empty = Generation {
             number: 0,
