@@ -29,6 +29,7 @@ pub fn clean(command: &mut Command) {
 }
 
 /// A variable cargo always sets for a build script.
+#[allow(dead_code, reason = "the command line, which shares this file, is no build script")]
 pub fn variable(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|error| format!("{name}: {error}; cargo sets it for build scripts"))
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use wit_component::ComponentEncoder;
 
-use crate::toolchain;
+use crate::{environment, toolchain};
 
 /// Package and folder below `plugins/`. A component has its package's name.
 const GUESTS: [(&str, &str); 14] = [
@@ -29,7 +29,8 @@ const GUESTS: [(&str, &str); 14] = [
 
 /// Compiles all guests in one call, so that what they share is built once.
 pub fn compile(root: &Path, target: &Path) -> Result<(), String> {
-    let mut command = toolchain::cargo_build()?;
+    let (cargo, rustc) = (environment::variable("CARGO")?, environment::variable("RUSTC")?);
+    let mut command = toolchain::cargo_build(&cargo, &rustc)?;
     command.current_dir(root).args(["--locked", "--profile", "guest", "--target-dir"]).arg(target);
     for (package, _) in GUESTS {
         command.args(["--package", package]);

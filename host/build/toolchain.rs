@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::environment;
+use super::environment;
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -13,18 +13,18 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/Cargo.toml";
 
 /// `cargo build`, without packages yet.
-pub fn cargo_build() -> Result<Command, String> {
-    let rustc = environment::variable("RUSTC")?;
-    let sysroot = sysroot(&rustc)?;
+pub fn cargo_build(cargo: &str, rustc: &str) -> Result<Command, String> {
+    let sysroot = sysroot(rustc)?;
     if has_target(&sysroot) {
-        return Ok(with_target(&environment::variable("CARGO")?, &rustc));
+        return Ok(with_target(cargo, rustc));
     }
     if [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCES].iter().all(|path| Path::new(path).exists()) {
         return Ok(with_sources(&sysroot));
     }
     Err(format!(
-        "the guests need the target {TARGET}, which this toolchain lacks\n\
-         run `make toolchain`: it adds the target with rustup, or installs Debian's compiler for the web"
+        "the target {TARGET} is missing: `rustup target add {TARGET}` adds it, and where rustup cannot, \
+         Debian's packages rustc-web, cargo-web and rust-web-src serve\n\
+         in this repository `make toolchain` does whichever works"
     ))
 }
 
@@ -60,9 +60,9 @@ fn with_sources(sysroot: &Path) -> Command {
 /// The linker of the toolchain at hand, or one that is installed beside Debian's compiler.
 /// Without either, that compiler looks for its own.
 fn linker(sysroot: &Path) -> Option<PathBuf> {
-    let host = std::env::var("HOST").unwrap_or_default();
-    let bundled = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
-    [bundled, "/usr/bin/rust-lld".into(), "/usr/bin/wasm-ld".into()].into_iter().find(|path| path.is_file())
+    let targets = std::fs::read_dir(sysroot.join("lib/rustlib")).into_iter().flatten().flatten();
+    let bundled = targets.map(|target| target.path().join("bin/rust-lld"));
+    bundled.chain(["/usr/bin/rust-lld".into(), "/usr/bin/wasm-ld".into()]).find(|path| path.is_file())
 }
 
 fn sysroot(rustc: &str) -> Result<PathBuf, String> {

@@ -111,6 +111,8 @@ mod metrics;
 mod pending_requests;
 /// Plugins: a document is applied whole, or not at all.
 mod plugins_apply;
+/// … what their authors do.
+mod plugins_author;
 /// … what the first-party ones make of a claim.
 mod plugins_claim;
 /// … what they see, change and call.

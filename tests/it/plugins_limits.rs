@@ -228,3 +228,17 @@ async fn a_guest_cannot_flood_the_log_or_forge_a_line(gateway: &Gateway) {
     .await;
     assert!(gateway.log().iter().all(|line| !line.starts_with("ERROR forged")));
 }
+
+#[apply(on_both)]
+async fn what_a_monitor_reads_of_a_plugin_never_goes_back(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    let failures = "switchyard_plugin_failures_total{plugin=\"extra\",code=\"trap\"}";
+    for round in 1..=3 {
+        // Each time a new set, whose plugin counts from nothing.
+        scene.apply(&beside_built_in("test-trap", "")).await;
+        let task = scene.claimed().await;
+        scene.end(&task).await;
+        let text = gateway.admin().get("/metrics").await.text;
+        assert!(text.contains(&format!("{failures} {round}\n")), "round {round}: {text}");
+    }
+}

@@ -224,6 +224,36 @@ fn the_plugin_document_is_documented_key_by_key() {
 }
 
 #[test]
+fn code_in_the_guide_is_taken_from_what_compiles() {
+    let guide = read(&root().join("docs/plugins.md"));
+    let sources: Vec<String> =
+        files(&root().join("plugins/examples/rust"), &[".rs"]).iter().map(|path| read(path)).collect();
+    let blocks: Vec<&str> = guide
+        .split("\n```rust\n")
+        .skip(1)
+        .map(|rest| rest.split("\n```").next().unwrap_or_default())
+        .collect();
+    assert!(blocks.len() > 2, "does this test still see code?");
+    for block in blocks {
+        let known = sources.iter().any(|source| source.contains(block.trim_end()));
+        assert!(known, "this code of docs/plugins.md compiles nowhere:\n{block}");
+    }
+}
+
+/// `plugin new` writes the SDK beside a plugin: a file that is forgotten there breaks every
+/// new plugin.
+#[test]
+fn a_new_plugin_gets_the_whole_sdk() {
+    let written = read(&root().join("host/src/cli/plugin/new.rs"));
+    for folder in ["plugins/sdk", "plugins/sdk-build", "wit"] {
+        for file in files(&root().join(folder), &[".rs", ".toml", ".wit"]) {
+            let name = file.strip_prefix(root()).expect("a file of the workspace").display().to_string();
+            assert!(written.contains(&format!("\"{name}\"")), "`plugin new` does not write {name}");
+        }
+    }
+}
+
+#[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
     let endings = [".rs", ".md", ".wit", ".toml", ".sql", ".py", ".js"];
     let long: Vec<String> = files(&root(), &endings)

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 use super::component::{self, Cache, Component};
+use super::counters::Totals;
 use super::document::{Fault, Wanted, crowded};
 use super::history::{History, Member};
 use super::limits::Limits;
@@ -26,6 +27,7 @@ pub struct Workshop {
     /// Components that run already, by digest; one that did not change is not made again.
     pub known: HashMap<String, Arc<Component>>,
     pub history: History,
+    pub totals: Totals,
 }
 
 /// Where the components of a document come from.
@@ -126,7 +128,8 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
         limits: wanted.limits,
         grants: wanted.grants,
     };
-    let plugin = Plugin::new(entry, description.version, component, workshop.pool.clone());
+    let totals = workshop.totals.of(&entry.name);
+    let plugin = Plugin::new(entry, description.version, component, workshop.pool.clone(), totals);
     let bytes = bytes.filter(|_| matches!(wanted.source, Source::File(_)));
     Ok(Made { pointer: wanted.pointer, enabled: wanted.enabled, plugin, bytes })
 }

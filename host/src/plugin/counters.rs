@@ -1,7 +1,7 @@
 //! What became of a plugin's calls.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -45,5 +45,22 @@ impl Counters {
 
     pub fn body(&self) -> CountersBody {
         self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Counters by the name of a plugin, over all sets of this process: what a monitor reads
+/// must never go back.
+#[derive(Clone, Debug, Default)]
+pub struct Totals(Arc<Mutex<HashMap<String, Arc<Counters>>>>);
+
+impl Totals {
+    pub fn of(&self, plugin: &str) -> Arc<Counters> {
+        let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.entry(plugin.to_owned()).or_default().clone()
+    }
+
+    pub fn list(&self) -> Vec<(String, CountersBody)> {
+        let totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.iter().map(|(name, counters)| (name.clone(), counters.body())).collect()
     }
 }

@@ -65,10 +65,18 @@ pub struct Plugin {
     pool: Arc<Semaphore>,
     breaker: Breaker,
     counters: Counters,
+    /// Those of every plugin that has had this name.
+    totals: Arc<Counters>,
 }
 
 impl Plugin {
-    pub fn new(entry: Entry, version: String, component: Arc<Component>, pool: Arc<Semaphore>) -> Self {
+    pub fn new(
+        entry: Entry,
+        version: String,
+        component: Arc<Component>,
+        pool: Arc<Semaphore>,
+        totals: Arc<Counters>,
+    ) -> Self {
         Self {
             name: entry.name,
             version,
@@ -83,6 +91,7 @@ impl Plugin {
             pool,
             breaker: Breaker::default(),
             counters: Counters::default(),
+            totals,
         }
     }
 
@@ -194,7 +203,9 @@ impl Plugin {
         let times = Times::queued(queued);
         let mut sandbox = Sandbox::new(&self.component, &self.name, &subject.task_id, &self.limits);
         let report = sandbox.run(&self.component, &self.limits, times, call).await;
-        self.counters.dropped_lines(sandbox.dropped_lines());
+        for counters in [&self.counters, &*self.totals] {
+            counters.dropped_lines(sandbox.dropped_lines());
+        }
         report
     }
 
@@ -226,7 +237,9 @@ impl Plugin {
             }
             accept(value).map_err(PluginError::InvalidOutput)
         });
-        self.counters.record(result.as_ref().err(), report.times.total_us());
+        for counters in [&self.counters, &*self.totals] {
+            counters.record(result.as_ref().err(), report.times.total_us());
+        }
         match &result {
             // A failure that the guest tells of itself is no fault of the plugin's.
             Ok(_) | Err(PluginError::Failed { .. }) => self.breaker.record(true, Instant::now()),

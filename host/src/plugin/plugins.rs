@@ -11,6 +11,7 @@ use wasmtime::Engine;
 
 use super::apply::{self, Supply, Workshop};
 use super::component::{Cache, Component};
+use super::counters::{CountersBody, Totals};
 use super::document::{Document, DocumentFormat, Fault};
 use super::engine;
 use super::generation::{Generation, Origin};
@@ -45,6 +46,7 @@ struct Inner {
     /// compiling.
     made: Mutex<Vec<Arc<Generation>>>,
     refused: Mutex<Option<Arc<Refused>>>,
+    totals: Totals,
     /// What the configured document looked like when the first set was made.
     seen: OnceLock<Seen>,
     /// Held while a set is being made; there is one maker at a time.
@@ -94,8 +96,8 @@ pub(super) fn lines(faults: &[Fault]) -> String {
 }
 
 impl Plugins {
-    /// The engine and no plugins yet.
-    pub(super) fn empty(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+    /// An engine that runs nothing yet.
+    pub fn idle(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let engine = engine::start()?;
         let empty = Generation {
             number: 0,
@@ -115,6 +117,7 @@ impl Plugins {
             current: ArcSwap::from_pointee(empty),
             made: Mutex::default(),
             refused: Mutex::default(),
+            totals: Totals::default(),
             seen: OnceLock::new(),
             applying: Arc::default(),
         })))
@@ -266,6 +269,11 @@ impl Plugins {
         Ok(made.iter().find(|generation| generation.number == number).map(|generation| Kept::of(generation)))
     }
 
+    /// What became of the calls of every plugin that ran in this process, by name.
+    pub fn totals(&self) -> Vec<(String, CountersBody)> {
+        self.0.totals.list()
+    }
+
     /// The latest document that did not run, if none ran since.
     pub fn refused(&self) -> Option<Arc<Refused>> {
         self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -315,6 +323,7 @@ impl Plugins {
             pool: self.0.pool.clone(),
             known,
             history: self.0.history.clone(),
+            totals: self.0.totals.clone(),
         }
     }
 

@@ -28,7 +28,7 @@ impl<T> Report<T> {
         Self::refused(PluginError::NoSuchStage)
     }
 
-    pub(super) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Report<U> {
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Report<U> {
         Report { result: self.result.map(convert), times: self.times }
     }
 }

@@ -38,7 +38,7 @@ impl Plugins {
     /// Starts the engine and runs the first set.
     pub async fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         let document = settings.document.clone();
-        let plugins = Self::empty(settings, clock).map_err(StartError::Engine)?;
+        let plugins = Self::idle(settings, clock).map_err(StartError::Engine)?;
         plugins.note_document().await;
         let latest = plugins.history().latest().await?;
         match document {

@@ -195,7 +195,7 @@ pub fn tasks_in_progress(source: &'static str, count: f64) {
     gauge!("multica_agent_task_in_progress", "source" => source, "runtime_mode" => LOCAL).set(count);
 }
 
-/// What became of a plugin's calls since it was applied.
+/// What became of a plugin's calls since the process began.
 pub fn plugin(name: &str, calls: u64, seconds: f64) {
     let name = name.to_owned();
     counter!("switchyard_plugin_calls_total", "plugin" => name.clone()).absolute(calls);

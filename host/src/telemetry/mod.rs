@@ -19,3 +19,11 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
     };
     set.map_err(|error| anyhow::anyhow!("the log could not be set up: {error}"))
 }
+
+/// The log of a tool that runs plugins for a moment: warnings, and whatever guests say.
+pub fn init_for_tools() {
+    let filter = EnvFilter::new("warn,switchyard::plugin::imports=debug");
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call, in a test say, changes nothing.
+    let _ = builder.without_time().with_ansi(false).try_init();
+}

@@ -1,5 +1,7 @@
 //! The briefing: three parts, of which the last may be missing.
 
+use std::borrow::Cow;
+
 use switchyard_sdk::squad_briefing::{Input, Member, MemberKind};
 
 /// How a leader works. Daemons recognise a leader's run by its heading.
@@ -13,15 +15,15 @@ pub fn briefing(input: &Input) -> String {
     roster(&mut text, input);
     let own = input.squad_instructions.trim();
     if !own.is_empty() {
-        push(&mut text, &["\n\n## Squad Instructions (", &input.squad_name, ")\n\n", own]);
+        push(&mut text, &["\n\n## Squad Instructions (", &one_line(&input.squad_name), ")\n\n", own]);
     }
     text
 }
 
 fn roster(text: &mut String, input: &Input) {
-    let leader = input.leader_name.as_deref().unwrap_or("Leader");
-    push(text, &["## Squad Roster\n\nLeader (you):\n- ", leader, " — agent"]);
-    mention(text, leader, "agent", &input.leader_id);
+    let leader = one_line(input.leader_name.as_deref().unwrap_or("Leader"));
+    push(text, &["## Squad Roster\n\nLeader (you):\n- ", &leader, " — agent"]);
+    mention(text, &leader, "agent", &input.leader_id);
 
     let mut members = input.members.iter().filter(|member| is_listed(member, &input.leader_id)).peekable();
     if members.peek().is_none() {
@@ -45,15 +47,16 @@ fn row(text: &mut String, member: &Member) {
         MemberKind::Agent => ("agent", "agent"),
         MemberKind::Human => ("member (human)", "member"),
     };
-    push(text, &["- ", &member.name, " — ", kind]);
-    let role = member.role.trim();
+    let name = one_line(&member.name);
+    push(text, &["- ", &name, " — ", kind]);
+    let role = one_line(member.role.trim());
     if !role.is_empty() {
-        push(text, &[", role: \"", role, "\""]);
+        push(text, &[", role: \"", &role, "\""]);
     }
     if let (MemberKind::Agent, Some(skills)) = (member.kind, &member.skills) {
         push(text, &[" — ", &described(skills)]);
     }
-    mention(text, &member.name, target, &member.id);
+    mention(text, &name, target, &member.id);
 }
 
 /// What a member can do, or that nobody said so.
@@ -63,12 +66,18 @@ fn described(skills: &[String]) -> String {
     }
     let mut sorted: Vec<&str> = skills.iter().map(String::as_str).collect();
     sorted.sort_unstable();
-    format!("skills: {}", sorted.join(", "))
+    one_line(&format!("skills: {}", sorted.join(", "))).into_owned()
 }
 
 /// Ends a row with what the leader pastes to wake somebody.
 fn mention(text: &mut String, name: &str, target: &str, id: &str) {
     push(text, &[" — `[@", name, "](mention://", target, "/", id, ")`\n"]);
+}
+
+/// Names stand as they are, but for line breaks: a row is one line, and a mention is not
+/// recognised across two.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ").into() } else { text.into() }
 }
 
 fn push(text: &mut String, pieces: &[&str]) {

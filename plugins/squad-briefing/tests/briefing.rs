@@ -112,6 +112,13 @@ fn rows_follow_the_grammar() {
 }
 
 #[test]
+fn a_line_break_in_a_name_breaks_no_row() {
+    let mention = format!("`[@Ben Two](mention://agent/{OTHER})`");
+    let member = agent("Ben\nTwo", "back\r\nend", Some(&["a\nb"]));
+    check_row(member, &format!("- Ben Two — agent, role: \"back  end\" — skills: a b — {mention}"));
+}
+
+#[test]
 fn people_never_have_skills() {
     let member = Member { skills: Some(vec!["rust".into()]), ..human("Ann", "") };
     check_row(member, &format!("- Ann — member (human) — `[@Ann](mention://member/{OTHER})`"));

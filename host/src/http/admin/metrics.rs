@@ -18,13 +18,12 @@ pub async fn metrics(app: App) -> impl IntoResponse {
         Ok(depths) => show(&depths),
         Err(error) => tracing::warn!(%error, "the depth of the queue was not read"),
     }
-    for plugin in &app.plugins.snapshot().plugins {
-        let counters = plugin.counters();
+    for (plugin, counters) in app.plugins.totals() {
         #[expect(clippy::cast_precision_loss, reason = "nobody reads microseconds off years")]
         let seconds = counters.total_us as f64 / 1e6;
-        metrics::plugin(&plugin.name, counters.calls, seconds);
+        metrics::plugin(&plugin, counters.calls, seconds);
         for (code, count) in &counters.failed {
-            metrics::plugin_failures(&plugin.name, code, *count);
+            metrics::plugin_failures(&plugin, code, *count);
         }
     }
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

@@ -1,0 +1,161 @@
+//! The input of a stage as a JSON file says it. What is JSON text in the contract is plain
+//! JSON here.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::plugin::stage::{BriefingInput, Kind, McpInput, Member, MemberKind, Repo, RepoInput, Resource};
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KindText {
+    #[default]
+    Direct,
+    Comment,
+    Chat,
+    Autopilot,
+    QuickCreate,
+}
+
+/// Of `repo-resolution`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repos {
+    #[serde(default)]
+    kind: KindText,
+    #[serde(default)]
+    resources: Vec<ResourceText>,
+    #[serde(default)]
+    workspace_repos: Vec<RepoText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResourceText {
+    #[serde(default)]
+    id: String,
+    resource_type: String,
+    #[serde(default)]
+    resource_ref: Value,
+    label: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RepoText {
+    url: String,
+    description: Option<String>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
+}
+
+/// Of `mcp-overlay`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mcp {
+    agent_config: Option<Value>,
+    overlay: Option<Value>,
+}
+
+/// Of `squad-briefing`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Briefing {
+    #[serde(default)]
+    kind: KindText,
+    #[serde(default)]
+    squad_id: String,
+    squad_name: String,
+    #[serde(default)]
+    squad_instructions: String,
+    leader_id: String,
+    leader_name: Option<String>,
+    #[serde(default)]
+    members: Vec<MemberText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberText {
+    kind: MemberKindText,
+    id: String,
+    name: String,
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    archived: bool,
+    skills: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum MemberKindText {
+    Agent,
+    Human,
+}
+
+impl From<KindText> for Kind {
+    fn from(kind: KindText) -> Self {
+        match kind {
+            KindText::Direct => Self::Direct,
+            KindText::Comment => Self::Comment,
+            KindText::Chat => Self::Chat,
+            KindText::Autopilot => Self::Autopilot,
+            KindText::QuickCreate => Self::QuickCreate,
+        }
+    }
+}
+
+impl From<Repos> for RepoInput {
+    fn from(given: Repos) -> Self {
+        let resource = |given: ResourceText| Resource {
+            id: given.id,
+            resource_type: given.resource_type,
+            resource_ref: given.resource_ref.to_string(),
+            label: given.label,
+        };
+        let repo = |given: RepoText| Repo {
+            url: given.url,
+            description: given.description,
+            reference: given.reference,
+        };
+        Self {
+            kind: given.kind.into(),
+            resources: given.resources.into_iter().map(resource).collect(),
+            workspace_repos: given.workspace_repos.into_iter().map(repo).collect(),
+        }
+    }
+}
+
+impl From<Mcp> for McpInput {
+    fn from(given: Mcp) -> Self {
+        let text =
+            |value: Option<Value>| value.filter(|value| !value.is_null()).map(|value| value.to_string());
+        Self { agent_config: text(given.agent_config), overlay: text(given.overlay) }
+    }
+}
+
+impl From<Briefing> for BriefingInput {
+    fn from(given: Briefing) -> Self {
+        let member = |given: MemberText| Member {
+            kind: match given.kind {
+                MemberKindText::Agent => MemberKind::Agent,
+                MemberKindText::Human => MemberKind::Human,
+            },
+            id: given.id,
+            name: given.name,
+            role: given.role,
+            archived: given.archived,
+            skills: given.skills,
+        };
+        Self {
+            kind: given.kind.into(),
+            squad_id: given.squad_id,
+            squad_name: given.squad_name,
+            squad_instructions: given.squad_instructions,
+            leader_id: given.leader_id,
+            leader_name: given.leader_name,
+            members: given.members.into_iter().map(member).collect(),
+        }
+    }
+}
