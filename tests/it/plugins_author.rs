@@ -41,7 +41,8 @@ fn a_new_plugin_builds_runs_and_is_sound() {
     std::fs::create_dir_all(&kept).unwrap();
     std::os::unix::fs::symlink(&kept, plugin.join("target")).unwrap();
     succeeds(&plugin, &["build"]);
-    let arguments = ["run", "house-rules.wasm", "--input", "input.json", "--config", "{\"notice\":\"Be kind.\"}"];
+    let arguments =
+        ["run", "house-rules.wasm", "--input", "input.json", "--config", "{\"notice\":\"Be kind.\"}"];
     let ran = succeeds(&plugin, &arguments);
     let returned: Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(returned, json!({"patch": [{"append-instructions": "Be kind."}]}));
@@ -77,8 +78,16 @@ fn a_component_is_run_with_the_gateways_own_limits() {
         ("test-echo", &["--config", "{\"text\":1}"], "/plugin/0/config/text"),
         ("test-echo", &["--config", "{"], "--config is not JSON"),
         ("test-anonymous", &[], "manifest"),
-        ("test-faults", &["--config", "{\"stage\":\"finished\",\"fault\":\"fail\"}"], "choose one with --stage"),
-        ("test-faults", &["--stage", "finished", "--config", "{\"stage\":\"finished\",\"fault\":\"fail\"}"], "on-purpose"),
+        (
+            "test-faults",
+            &["--config", "{\"stage\":\"finished\",\"fault\":\"fail\"}"],
+            "choose one with --stage",
+        ),
+        (
+            "test-faults",
+            &["--stage", "finished", "--config", "{\"stage\":\"finished\",\"fault\":\"fail\"}"],
+            "on-purpose",
+        ),
     ] {
         let output = run(guest, more);
         assert!(!output.status.success(), "{guest} {more:?}");
@@ -117,7 +126,10 @@ fn every_stage_can_be_run_from_a_file() {
     let output = succeeds(folder.path(), &["run", &component("squad-briefing"), "--input", "input.json"]);
     assert!(told(&output).contains("- Ben — agent — skills: rust — `[@Ben](mention://agent/b)`"));
     std::fs::write(&input, json!({"squad_nam": "Core"}).to_string()).unwrap();
-    assert!(fails(folder.path(), &["run", &component("squad-briefing"), "--input", "input.json"]).contains("squad_nam"));
+    assert!(
+        fails(folder.path(), &["run", &component("squad-briefing"), "--input", "input.json"])
+            .contains("squad_nam")
+    );
 }
 
 #[test]
@@ -129,6 +141,9 @@ fn a_document_is_checked_without_a_gateway() {
     succeeds(folder.path(), &["check", "plugins.toml"]);
     std::fs::write(&file, "[[plugin]]\nname = \"a\"\nsource = \"file:ech.wasm\"\nhue = 1\n").unwrap();
     let told = fails(folder.path(), &["check", "plugins.toml"]);
-    assert!(told.contains("/plugin/0/hue: unknown key") && told.contains("/plugin/0/source: cannot read"), "{told}");
+    assert!(
+        told.contains("/plugin/0/hue: unknown key") && told.contains("/plugin/0/source: cannot read"),
+        "{told}"
+    );
     assert!(fails(folder.path(), &["check", "nowhere.toml"]).contains("cannot read nowhere.toml"));
 }

@@ -20,7 +20,7 @@ enum KindText {
 /// Of `repo-resolution`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Repos {
+pub struct RepoResolution {
     #[serde(default)]
     kind: KindText,
     #[serde(default)]
@@ -106,8 +106,8 @@ impl From<KindText> for Kind {
     }
 }
 
-impl From<Repos> for RepoInput {
-    fn from(given: Repos) -> Self {
+impl From<RepoResolution> for RepoInput {
+    fn from(given: RepoResolution) -> Self {
         let resource = |given: ResourceText| Resource {
             id: given.id,
             resource_type: given.resource_type,

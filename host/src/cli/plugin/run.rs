@@ -77,7 +77,7 @@ async fn call(plugin: &Plugin, stage: Stage, file: &Path) -> anyhow::Result<Repo
     };
     Ok(match stage {
         Stage::RepoResolution => {
-            let report = plugin.resolve_repos(&subject, &read::<input::Repos>(file)?.into()).await;
+            let report = plugin.resolve_repos(&subject, &read::<input::RepoResolution>(file)?.into()).await;
             report.map(|resolution| output::resolution(&resolution))
         }
         Stage::McpOverlay => {
