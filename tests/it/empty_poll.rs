@@ -48,7 +48,7 @@ async fn an_empty_poll_asks_the_database_nothing(engine: Engine) {
         Engine::Sqlite => assert!(cost < 10, "{polls} polls cost {cost} statements"),
         // Others may write to the database, so each poll looks: one statement.
         Engine::Postgres => {
-            assert!(cost < i64::try_from(polls).unwrap() + 10, "{polls} polls cost {cost} statements")
+            assert!(cost < i64::try_from(polls).unwrap() + 10, "{polls} polls cost {cost} statements");
         }
     }
     gateway.finish().await;
