@@ -5,7 +5,7 @@ use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Client, Gateway, World, ahead, check_members, id_of, over};
+use crate::harness::{Client, Gateway, World, ahead, check_values, id_of, over};
 
 /// An autopilot for the world's agent.
 pub async fn make(client: &Client, agent: Uuid, more: Value) -> Uuid {
@@ -83,7 +83,7 @@ async fn mistakes_are_told_in_the_order_of_the_members(gateway: &Gateway) {
         "issue_title_template": "On {{date}}", "created_by_type": "member", "created_by_id": world.a.id,
         "last_run_at": null,
     });
-    check_members(&made, &expected);
+    check_values(&made, &expected);
     assert_eq!(made["subscribers"][0]["user_id"], json!(world.b.id));
 }
 
@@ -111,7 +111,7 @@ async fn only_some_may_change_an_autopilot(gateway: &Gateway) {
         let shared = share(json!({"user_id": cid.id})).await.expect(201);
         let shared = &shared["collaborators"];
         assert_eq!(shared.as_array().unwrap().len(), 1);
-        check_members(
+        check_values(
             &shared[0],
             &json!({"user_type": "member", "user_id": cid.id, "granted_by": world.b.id}),
         );
@@ -120,9 +120,9 @@ async fn only_some_may_change_an_autopilot(gateway: &Gateway) {
     // Being let in is not to let others in.
     cid.post(at("/collaborators"), json!({"user_id": dan.id})).await.refused(403, manage);
     let detail = async |client: &Client| client.get(at("")).await.expect(200)["autopilot"].clone();
-    check_members(&detail(&cid).await, &json!({"can_write": true, "can_manage_access": false}));
-    check_members(&detail(&dan).await, &json!({"can_write": false, "can_manage_access": false}));
-    check_members(&detail(&world.a).await, &json!({"can_write": true, "can_manage_access": true}));
+    check_values(&detail(&cid).await, &json!({"can_write": true, "can_manage_access": false}));
+    check_values(&detail(&dan).await, &json!({"can_write": false, "can_manage_access": false}));
+    check_values(&detail(&world.a).await, &json!({"can_write": true, "can_manage_access": true}));
     let listed = cid.get("/api/autopilots").await.expect(200);
     assert_eq!((&listed["total"], &listed["autopilots"][0]["can_write"]), (&json!(1), &json!(true)));
 
@@ -158,7 +158,7 @@ async fn what_is_sent_changes_and_the_rest_stays(gateway: &Gateway) {
         "title": "Nightly", "description": "Look", "project_id": project, "status": "active",
         "execution_mode": "create_issue", "issue_title_template": "{{date}}",
     });
-    check_members(&same, &expected);
+    check_values(&same, &expected);
     assert_eq!(same["subscribers"].as_array().unwrap().len(), 1);
     let changed = json!({
         "title": "Daily", "status": "paused", "execution_mode": "run_only", "project_id": null,
@@ -169,7 +169,7 @@ async fn what_is_sent_changes_and_the_rest_stays(gateway: &Gateway) {
         "title": "Daily", "status": "paused", "execution_mode": "run_only", "project_id": null,
         "issue_title_template": null, "subscribers": [], "assignee_type": "squad", "assignee_id": squad,
     });
-    check_members(&changed, &expected);
+    check_values(&changed, &expected);
     let paused = world.a.get("/api/autopilots?status=paused").await.expect(200);
     assert_eq!(paused["total"], 1);
     assert_eq!(world.a.get("/api/autopilots?status=active").await.expect(200)["total"], 0);
@@ -191,7 +191,7 @@ async fn an_autopilot_makes_an_issue_and_follows_it(gateway: &Gateway) {
         "autopilot_id": autopilot, "trigger_id": null, "source": "manual", "status": "issue_created",
         "task_id": null, "completed_at": null, "failure_reason": null, "trigger_payload": null, "result": null,
     });
-    check_members(&fired, &expected);
+    check_values(&fired, &expected);
     let issue: Uuid = fired["issue_id"].as_str().unwrap().parse().unwrap();
     const ISSUE: &str =
         "SELECT title, description, status, priority, assignee_type, assignee_id, creator_type,
@@ -202,7 +202,7 @@ async fn an_autopilot_makes_an_issue_and_follows_it(gateway: &Gateway) {
         "status": "todo", "priority": "none", "assignee_type": "agent", "assignee_id": world.g1,
         "creator_type": "agent", "creator_id": world.g1, "origin_type": "autopilot", "origin_id": autopilot,
     });
-    check_members(&row, &expected);
+    check_values(&row, &expected);
     // At midnight the day may have changed between the two.
     assert!(row["title"].as_str().unwrap().starts_with("Report 2"), "{row}, on {day}");
     let description = row["description"].as_str().unwrap();
@@ -214,7 +214,7 @@ async fn an_autopilot_makes_an_issue_and_follows_it(gateway: &Gateway) {
     assert_eq!(gateway.value(followers, json!([issue, world.b.id])).await, "autopilot");
 
     let claimed = world.a.claim_one(world.r1).await;
-    check_members(&claimed, &json!({"issue_id": issue, "kind": "direct", "priority": 0}));
+    check_values(&claimed, &json!({"issue_id": issue, "kind": "direct", "priority": 0}));
     world.a.start(id_of(&claimed)).await;
     world.a.complete(id_of(&claimed), json!({"output": "Done"})).await;
     assert_eq!(run(&world.a, autopilot, &fired).await["status"], "issue_created");
@@ -228,7 +228,7 @@ async fn an_autopilot_makes_an_issue_and_follows_it(gateway: &Gateway) {
         let issue = fired["issue_id"].as_str().unwrap();
         world.a.put(format!("/api/issues/{issue}"), json!({"status": status})).await.expect(200);
         let ended = run(&world.a, autopilot, &fired).await;
-        check_members(&ended, &json!({"status": "failed", "failure_reason": reason}));
+        check_values(&ended, &json!({"status": "failed", "failure_reason": reason}));
     }
     let runs = world.a.get(format!("/api/autopilots/{autopilot}/runs?limit=2")).await.expect(200);
     assert_eq!((runs["runs"].as_array().unwrap().len(), &runs["total"]), (2, &json!(2)));
@@ -249,7 +249,7 @@ async fn a_run_fails_with_the_last_task_of_its_issue(gateway: &Gateway) {
     let task = world.a.run_one(world.r1).await;
     world.a.fail(task, json!({"error": "lost again", "failure_reason": "timeout"})).await;
     let ended = run(&world.a, autopilot, &fired).await;
-    check_members(&ended, &json!({"status": "failed", "failure_reason": "lost again"}));
+    check_values(&ended, &json!({"status": "failed", "failure_reason": "lost again"}));
 }
 
 /// Items 157, 158, 165 and 166.
@@ -259,7 +259,7 @@ async fn a_run_without_an_issue_needs_a_runtime_that_is_there(gateway: &Gateway)
     let plain = make(&world.a, world.g1, json!({"execution_mode": "run_only"})).await;
     let fired = fire(&world.a, plain).await;
     let task: Uuid = fired["task_id"].as_str().unwrap().parse().unwrap();
-    check_members(&fired, &json!({"status": "running", "issue_id": null}));
+    check_values(&fired, &json!({"status": "running", "issue_id": null}));
     const TASK: &str =
         "SELECT priority, trigger_summary, originator_user_id, runtime_mcp_overlay, autopilot_run_id
         FROM agent_task_queue WHERE id = $1";
@@ -273,7 +273,7 @@ async fn a_run_without_an_issue_needs_a_runtime_that_is_there(gateway: &Gateway)
         "id": task, "kind": "autopilot", "autopilot_id": plain, "autopilot_title": "Nightly",
         "autopilot_source": "manual", "thread_name": "Nightly",
     });
-    check_members(&claimed, &expected);
+    check_values(&claimed, &expected);
     world.a.start(task).await;
     world.a.complete(task, json!({"output": "All good"})).await;
     let ended = run(&world.a, plain, &fired).await;
@@ -283,12 +283,12 @@ async fn a_run_without_an_issue_needs_a_runtime_that_is_there(gateway: &Gateway)
     let stopped = fired["task_id"].as_str().unwrap();
     world.a.post(format!("/api/tasks/{stopped}/cancel"), ()).await.expect(200);
     let ended = run(&world.a, plain, &fired).await;
-    check_members(&ended, &json!({"status": "failed", "failure_reason": "task cancelled"}));
+    check_values(&ended, &json!({"status": "failed", "failure_reason": "task cancelled"}));
 
     world.a.post("/api/daemon/deregister", json!({"runtime_ids": [world.r1]})).await.expect(200);
     let skipped = fire(&world.a, plain).await;
     let reason = "agent runtime is offline at dispatch time";
-    check_members(&skipped, &json!({"status": "skipped", "failure_reason": reason, "task_id": null}));
+    check_values(&skipped, &json!({"status": "skipped", "failure_reason": reason, "task_id": null}));
     // An issue can wait.
     let patient = make(&world.a, world.g1, json!({})).await;
     assert_eq!(fire(&world.a, patient).await["status"], "issue_created");
@@ -302,7 +302,7 @@ async fn a_run_that_may_not_start_is_skipped(gateway: &Gateway) {
     let world = gateway.world().await;
     let skipped = async |autopilot: Uuid, reason: &str| {
         let fired = fire(&world.a, autopilot).await;
-        check_members(&fired, &json!({"status": "skipped", "failure_reason": reason}));
+        check_values(&fired, &json!({"status": "skipped", "failure_reason": reason}));
         assert_ne!(fired["completed_at"], Value::Null);
     };
     let agent = gateway.seed_agent(world.r1, "Turned", json!({})).await;
@@ -360,7 +360,7 @@ async fn a_schedule_that_was_missed_runs_once(gateway: &Gateway) {
     let at = format!("/api/autopilots/{autopilot}/triggers");
     let body = json!({"kind": "schedule", "cron_expression": "0 * * * *", "timezone": "Europe/Berlin"});
     let trigger = world.a.post(&at, body).await.expect(201);
-    check_members(&trigger, &json!({"kind": "schedule", "enabled": true, "timezone": "Europe/Berlin"}));
+    check_values(&trigger, &json!({"kind": "schedule", "enabled": true, "timezone": "Europe/Berlin"}));
     let next = trigger["next_run_at"].clone();
     gateway.change("autopilot_trigger", id_of(&trigger), "next_run_at", json!(ahead(-3 * 3600))).await;
     if gateway.engine == crate::harness::Engine::Postgres {
@@ -370,7 +370,7 @@ async fn a_schedule_that_was_missed_runs_once(gateway: &Gateway) {
     }
     let runs = until(&world, autopilot, 1).await;
     assert_eq!(runs.len(), 1);
-    check_members(&runs[0], &json!({"source": "schedule", "status": "running", "trigger_id": trigger["id"]}));
+    check_values(&runs[0], &json!({"source": "schedule", "status": "running", "trigger_id": trigger["id"]}));
     // The trigger moves on after the run was stored.
     let detail =
         async || world.a.get(format!("/api/autopilots/{autopilot}")).await.expect(200)["triggers"][0].clone();

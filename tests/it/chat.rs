@@ -281,6 +281,7 @@ async fn a_deleted_chat_takes_its_tasks_along(gateway: &Gateway) {
 /// An archived agent answers nobody; what was said to it stays.
 #[apply(on_both)]
 async fn a_message_to_an_archived_agent_is_kept_and_refused(gateway: &Gateway) {
+    gateway.expect_error("status=500");
     let world = gateway.world().await;
     let chat = open(&world.a, world.g1).await;
     gateway.change("agent", world.g1, "archived_at", json!(ahead(0))).await;

@@ -1,9 +1,7 @@
 //! Polls for nothing: what they cost, and that they never hide work. Domain checklist 11.3.
 
-use std::time::Duration;
-
 use macro_rules_attribute::apply;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::harness::{Engine, Gateway, World, ahead, id_of};
@@ -46,9 +44,9 @@ async fn an_empty_poll_asks_the_database_nothing(engine: Engine) {
     match engine {
         // The clock of autopilots may tick meanwhile.
         Engine::Sqlite => assert!(cost < 10, "{polls} polls cost {cost} statements"),
-        // Others may write to the database, so each poll looks: one statement.
+        // Others may write to the database, so each poll looks at the runtime and at its queue.
         Engine::Postgres => {
-            assert!(cost < i64::try_from(polls).unwrap() + 10, "{polls} polls cost {cost} statements");
+            assert!(cost < 2 * i64::try_from(polls).unwrap() + 10, "{polls} polls cost {cost} statements");
         }
     }
     gateway.finish().await;
@@ -170,29 +168,5 @@ async fn a_deleted_runtime_is_absent_at_its_next_poll(engine: Engine) {
     world.a.delete(format!("/api/runtimes/{runtime}")).await.ok();
     world.a.claiming(runtime).await.refused(404, "runtime not found");
     world.m2.claiming(world.r1).await.refused(404, "not found");
-    gateway.finish().await;
-}
-
-/// A caller that hangs up while its task is being stored leaves nothing unknown behind.
-#[apply(on_both)]
-async fn work_of_a_caller_that_hung_up_is_found(engine: Engine) {
-    let gateway = quiet(engine).await;
-    let world = gateway.world().await;
-    for round in 0..10_u64 {
-        cost(&gateway, &world, world.r1, 1).await;
-        let issue =
-            json!({"title": format!("Issue {round}"), "assignee_type": "agent", "assignee_id": world.g1});
-        let call = world.a.post("/api/issues", issue);
-        // Some hang up before the request was read, some after the task was stored.
-        let _ = tokio::time::timeout(Duration::from_micros(500 * round), call.attempt()).await;
-        // Whatever is queued by now can be claimed; what comes later is claimed in the next round.
-        const QUEUED: &str = "SELECT id FROM agent_task_queue WHERE status = 'queued'";
-        for _ in gateway.rows(QUEUED, Value::Null).await {
-            let task = world.a.run_one(world.r1).await;
-            world.a.complete(task, json!({"output": "ok"})).await;
-        }
-    }
-    // The last may still be on its way.
-    while world.a.claim(world.r1).await.is_some() {}
     gateway.finish().await;
 }

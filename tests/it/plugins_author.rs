@@ -78,16 +78,6 @@ fn a_component_is_run_with_the_gateways_own_limits() {
         ("test-echo", &["--config", "{\"text\":1}"], "/plugin/0/config/text"),
         ("test-echo", &["--config", "{"], "--config is not JSON"),
         ("test-anonymous", &[], "manifest"),
-        (
-            "test-faults",
-            &["--config", "{\"stage\":\"finished\",\"fault\":\"fail\"}"],
-            "choose one with --stage",
-        ),
-        (
-            "test-faults",
-            &["--stage", "finished", "--config", "{\"stage\":\"finished\",\"fault\":\"fail\"}"],
-            "on-purpose",
-        ),
     ] {
         let output = run(guest, more);
         assert!(!output.status.success(), "{guest} {more:?}");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::autopilots::make;
-use crate::harness::{Client, Engine, Gateway, Reply, World, check_members, id_of};
+use crate::harness::{Client, Engine, Gateway, Reply, World, check_values, id_of};
 
 struct Hook {
     autopilot: Uuid,
@@ -49,13 +49,13 @@ async fn a_call_sets_the_autopilot_off(gateway: &Gateway) {
     assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
     let answer = hook.call(json!({"answer": 42})).await.expect(200);
     let expected = json!({"status": "accepted", "autopilot_id": hook.autopilot, "trigger_id": hook.trigger});
-    check_members(&answer, &expected);
+    check_values(&answer, &expected);
     let run = answer["run_id"].as_str().unwrap();
     let run = world.a.get(format!("/api/autopilots/{}/runs/{run}", hook.autopilot)).await.expect(200);
-    check_members(&run, &json!({"source": "webhook", "status": "running", "trigger_id": hook.trigger}));
+    check_values(&run, &json!({"source": "webhook", "status": "running", "trigger_id": hook.trigger}));
     let payload = &run["trigger_payload"];
-    check_members(payload, &json!({"event": "webhook.received", "eventPayload": {"answer": 42}}));
-    check_members(&payload["request"], &json!({"contentType": "application/json"}));
+    check_values(payload, &json!({"event": "webhook.received", "eventPayload": {"answer": 42}}));
+    check_values(&payload["request"], &json!({"contentType": "application/json"}));
     // The agent gets it as it is, and a list leaves it out.
     assert_eq!(&world.a.claim_one(world.r1).await["autopilot_trigger_payload"], payload);
     let listed = world.a.get(format!("/api/autopilots/{}/runs", hook.autopilot)).await.expect(200);
@@ -67,10 +67,10 @@ async fn a_call_sets_the_autopilot_off(gateway: &Gateway) {
         "status": "dispatched", "attempt_count": 1, "response_status": 200, "autopilot_run_id": answer["run_id"],
         "dedupe_key": null, "error": null,
     });
-    check_members(&kept[0], &expected);
+    check_values(&kept[0], &expected);
     let detail = format!("/api/autopilots/{}/deliveries/{}", hook.autopilot, id_of(&kept[0]));
     let detail = world.a.get(detail).await.expect(200);
-    check_members(&detail, &json!({"raw_body": r#"{"answer":42}"#}));
+    check_values(&detail, &json!({"raw_body": r#"{"answer":42}"#}));
     let trigger = world.a.get(format!("/api/autopilots/{}", hook.autopilot)).await.expect(200);
     assert_ne!(trigger["triggers"][0]["last_fired_at"], Value::Null);
 }
@@ -90,7 +90,7 @@ async fn filters_say_which_events_count(gateway: &Gateway) {
         ("release", json!({}), "github.release"),
     ] {
         let ignored = call(event, body).await.expect(200);
-        check_members(&ignored, &json!({"status": "ignored", "reason": "event_filtered", "event": name}));
+        check_values(&ignored, &json!({"status": "ignored", "reason": "event_filtered", "event": name}));
     }
     let events: Vec<Value> =
         hook.deliveries(&world).await.iter().map(|delivery| delivery["status"].clone()).collect();
@@ -116,7 +116,7 @@ async fn a_repeated_call_is_one(gateway: &Gateway) {
     let kept = hook.deliveries(&world).await;
     let counts: Vec<&Value> = kept.iter().map(|delivery| &delivery["attempt_count"]).collect();
     assert_eq!(counts, [6, 2]);
-    check_members(&kept[1], &json!({"dedupe_key": "k-1", "dedupe_source": "idempotency-key"}));
+    check_values(&kept[1], &json!({"dedupe_key": "k-1", "dedupe_source": "idempotency-key"}));
     const RUNS: &str = "SELECT count(*) FROM autopilot_run";
     assert_eq!(gateway.value(RUNS, json!([])).await, 2);
 }
@@ -136,7 +136,7 @@ async fn a_secret_asks_for_a_signature(gateway: &Gateway) {
     set("too short").await.refused(400, "signing_secret must be at least 16 characters");
     let secret = "0123456789abcdef";
     let trigger = set(&format!(" {secret} ")).await.expect(200);
-    check_members(&trigger, &json!({"has_signing_secret": true, "signing_secret_hint": "cdef"}));
+    check_values(&trigger, &json!({"has_signing_secret": true, "signing_secret_hint": "cdef"}));
     assert!(!trigger.to_string().contains(secret));
 
     let body = r#"{"a":1}"#;
@@ -148,10 +148,10 @@ async fn a_secret_asks_for_a_signature(gateway: &Gateway) {
         }
     };
     let missing = call(None).await.expect(401);
-    check_members(&missing, &json!({"status": "rejected", "reason": "missing_signature"}));
+    check_values(&missing, &json!({"status": "rejected", "reason": "missing_signature"}));
     for wrong in [signature(secret, "other"), signature("another secret 1", body), "sha256=".to_owned()] {
         let invalid = call(Some(wrong)).await.expect(401);
-        check_members(&invalid, &json!({"status": "rejected", "reason": "invalid_signature"}));
+        check_values(&invalid, &json!({"status": "rejected", "reason": "invalid_signature"}));
     }
     assert_eq!(call(Some(signature(secret, body))).await.expect(200)["status"], "accepted");
     let kept = hook.deliveries(&world).await;
@@ -165,9 +165,9 @@ async fn a_secret_asks_for_a_signature(gateway: &Gateway) {
     let refused = replay(&kept[4]).await;
     refused.refused(400, "cannot replay a delivery that failed signature verification");
     let again = replay(&kept[0]).await.expect(201);
-    check_members(&again, &json!({"status": "dispatched", "replayed_from_delivery_id": kept[0]["id"]}));
+    check_values(&again, &json!({"status": "dispatched", "replayed_from_delivery_id": kept[0]["id"]}));
     let cleared = set("").await.expect(200);
-    check_members(&cleared, &json!({"has_signing_secret": false, "signing_secret_hint": null}));
+    check_values(&cleared, &json!({"has_signing_secret": false, "signing_secret_hint": null}));
 }
 
 /// Item 165.
@@ -233,9 +233,9 @@ async fn a_trigger_is_made_changed_and_taken_away(gateway: &Gateway) {
     patch(json!({"cron_expression": "* * * * *"})).await.refused(400, only);
     patch(json!({"timezone": "UTC"})).await.refused(400, "timezone is only valid for schedule triggers");
     let off = patch(json!({"enabled": false, "label": null})).await.expect(200);
-    check_members(&off, &json!({"enabled": false, "label": null}));
+    check_values(&off, &json!({"enabled": false, "label": null}));
     let ignored = renewed.call(json!({})).await.expect(200);
-    check_members(&ignored, &json!({"status": "ignored", "reason": "trigger_disabled"}));
+    check_values(&ignored, &json!({"status": "ignored", "reason": "trigger_disabled"}));
     patch(json!({"enabled": true})).await.expect(200);
     for (status, reason) in [("paused", "autopilot_paused"), ("archived", "autopilot_archived")] {
         let path = format!("/api/autopilots/{}", renewed.autopilot);
@@ -248,7 +248,7 @@ async fn a_trigger_is_made_changed_and_taken_away(gateway: &Gateway) {
 
     let schedule = json!({"kind": "schedule", "cron_expression": "0 0 1 1 *"});
     let schedule = world.a.post(&path, schedule).await.expect(201);
-    check_members(&schedule, &json!({"webhook_token": null, "provider": null, "timezone": "UTC"}));
+    check_values(&schedule, &json!({"webhook_token": null, "provider": null, "timezone": "UTC"}));
     let at = format!("{path}/{}", id_of(&schedule));
     world
         .a
@@ -267,7 +267,7 @@ async fn who_may_not_write_does_not_see_the_address(gateway: &Gateway) {
     let hook = hook(gateway, &world, json!({})).await;
     let seen = world.b.get(format!("/api/autopilots/{}", hook.autopilot)).await.expect(200);
     let expected = json!({"webhook_token": null, "webhook_path": null, "webhook_url": null});
-    check_members(&seen["triggers"][0], &expected);
+    check_values(&seen["triggers"][0], &expected);
     for _ in 0..30 {
         hook.call("5").await.refused(400, "body must be a JSON object or array");
     }

@@ -19,7 +19,7 @@ const VARIABLE: &str = "SWITCHYARD_TEST_POSTGRES_BIN";
 /// standard input closes: that happens however the tests end, even when they are killed.
 const SCRIPT: &str = r#"
 set -e
-"$1/initdb" -D "$2/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions >"$2/initdb.log" 2>&1
+"$1/initdb" -D "$2/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync --no-instructions >"$2/initdb.log" 2>&1
 options="-k $2 -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 "$1/pg_ctl" -D "$2/data" -w -t 120 -l "$2/server.log" -o "$options -c max_connections=500 -c shared_buffers=64MB" start >/dev/null
 echo ready

@@ -57,6 +57,14 @@ impl std::fmt::Display for Reply {
     }
 }
 
+/// Every member of `expected` is in `body` with this value, `null` included.
+#[track_caller]
+pub fn check_values(body: &Value, expected: &Value) {
+    for (member, value) in expected.as_object().unwrap() {
+        assert_eq!(body.get(member), Some(value), "`{member}` in {body}");
+    }
+}
+
 /// Every member of `expected` has this value in `body`; one that is `null` is absent.
 #[track_caller]
 pub fn check_members(body: &Value, expected: &Value) {
