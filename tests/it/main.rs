@@ -90,6 +90,8 @@ mod empty_poll;
 mod escalation;
 /// Issues: what starts when one is written,
 mod issue_enqueue;
+/// … what is told of one,
+mod issue_events;
 /// … written, listed, found.
 mod issues;
 /// Labels, metadata, followers, reactions.
