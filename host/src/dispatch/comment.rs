@@ -107,7 +107,6 @@ async fn store(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> 
     if let Some(actor) = actor(&comment) {
         let author = (actor.kind(), actor.id());
         followers.extend(followers::add(conn, comment.issue_id, author, "commenter", now).await?);
-        followers.extend(followers::add_mentioned(conn, comment.issue_id, &comment.content, now).await?);
     }
     let issue = issues::find(conn, comment.issue_id).await?;
     Ok(Posted { comment, issue, reopened, followers })

@@ -53,6 +53,7 @@ mod squad_status;
 mod squads;
 mod subscribers;
 mod tasks;
+mod timeline;
 mod tokens;
 mod trigger_preview;
 mod triggers;
