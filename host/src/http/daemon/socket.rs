@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,8 +48,7 @@ pub(super) async fn upgrade(
     }
     let carried = Carried::check(&app, &caller, ids).await?;
     let Ok(upgrade) = upgrade else {
-        let text = "the client is not using the websocket protocol: a websocket handshake is needed\n";
-        return Ok((StatusCode::BAD_REQUEST, text).into_response());
+        return Ok(websocket::no_handshake());
     };
     let joined = app.hub.join(&owner(&caller.0), &carried.runtimes, &carried.workspaces);
     let (line, outlet) = joined.map_err(|refused| {
