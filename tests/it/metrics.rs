@@ -150,3 +150,26 @@ async fn a_scrape_asks_for_an_operators_token(gateway: &Gateway) {
     assert_eq!(gateway.user().get("/metrics").await.status, 404);
     assert_eq!(id_of(&gateway.user().get("/api/me").await.expect(200)), gateway.user().id);
 }
+
+/// Daemons' sockets, what they send and what they are told.
+#[apply(on_both)]
+async fn sockets_are_counted(gateway: &Gateway) {
+    let world = gateway.world().await;
+    let mut socket = world.a.daemon_socket(&[world.r1]).await;
+    socket.beat(world.r1).await;
+    socket.send(json!({"type": "future:x"})).await;
+    world.a.beat(world.r1).await;
+    let issue = json!({"title": "New", "assignee_type": "agent", "assignee_id": world.g1});
+    world.a.post("/api/issues", issue).await.ok();
+    socket.wait_for("daemon:task_available").await;
+    // Everything sent before was read when this is answered.
+    socket.beat(world.r1).await;
+    let text = scrape(gateway).await;
+    assert_eq!(value(&text, "multica_daemonws_connects_total", &[]), 1.0);
+    assert_eq!(value(&text, "multica_daemonws_active_connections", &[]), 1.0);
+    assert_eq!(value(&text, "multica_daemonws_wakeup_delivered_total", &[("result", "hit")]), 1.0);
+    let received = |kind| value(&text, "multica_daemon_ws_message_received_total", &[("kind", kind)]);
+    assert_eq!((received("heartbeat"), received("other")), (2.0, 1.0));
+    let beats = |transport| value(&text, "switchyard_heartbeats_total", &[("transport", transport)]);
+    assert_eq!((beats("http"), beats("websocket")), (1.0, 2.0));
+}

@@ -92,14 +92,16 @@ impl Inbound {
         }
     }
 
-    /// Ends the line, waits until the goodbye is out, and gives the other side a moment to
-    /// answer it: a socket closed with unread data in it would take the goodbye along.
-    pub async fn close(mut self) {
+    /// Ends the line and says how it ended. Waits until the goodbye is out, and gives the
+    /// other side a moment to answer it: a socket closed with unread data in it would take
+    /// the goodbye along.
+    pub async fn close(mut self) -> Ending {
         self.end.bring(Ending::Normal);
         // Fails only when the writer panicked, and then there is nobody to wait for.
         let _ = self.writer.await;
         let answered = async { while let Some(Ok(_)) = self.stream.next().await {} };
         let _ = timeout(CLOSE_WAIT, answered).await;
+        self.end.come().await
     }
 }
 

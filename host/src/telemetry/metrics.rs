@@ -83,6 +83,34 @@ pub fn heartbeat(transport: &'static str) {
     counter!("switchyard_heartbeats_total", "transport" => transport).increment(1);
 }
 
+/// A daemon opened its socket.
+pub fn daemon_socket_opened() {
+    counter!("multica_daemonws_connects_total").increment(1);
+    gauge!("multica_daemonws_active_connections").increment(1.0);
+}
+
+/// A daemon's socket closed, by the gateway's doing if it was too slow.
+pub fn daemon_socket_closed(too_slow: bool) {
+    counter!("multica_daemonws_disconnects_total").increment(1);
+    gauge!("multica_daemonws_active_connections").decrement(1.0);
+    counter!("multica_daemonws_slow_evictions_total").increment(u64::from(too_slow));
+}
+
+/// A task's wakeup found a socket, or none.
+pub fn daemon_wakeup(found: bool) {
+    let result = if found { "hit" } else { "miss" };
+    counter!("multica_daemonws_wakeup_delivered_total", "result" => result).increment(1);
+}
+
+/// A daemon sent a message of this type over its socket.
+pub fn daemon_message(kind: &str) {
+    const KNOWN: [&str; 7] =
+        ["heartbeat", "task_claim", "task_complete", "task_usage", "task_progress", "task_messages", "log"];
+    let kind = kind.strip_prefix("daemon:").unwrap_or_default();
+    let kind = KNOWN.into_iter().find(|known| *known == kind).unwrap_or("other");
+    counter!("multica_daemon_ws_message_received_total", "kind" => kind).increment(1);
+}
+
 pub fn task_enqueued(source: &'static str) {
     counter!("multica_agent_task_enqueued_total", "source" => source, "runtime_mode" => LOCAL).increment(1);
 }

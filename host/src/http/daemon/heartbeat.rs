@@ -13,6 +13,7 @@ use crate::http::extract::{Caller, may_use};
 use crate::live::liveness::Known;
 use crate::model::ids::RuntimeId;
 use crate::model::pending_request::Kind;
+use crate::telemetry::metrics;
 
 /// A beat that takes longer is told of in the log.
 const SLOW: Duration = Duration::from_millis(500);
@@ -33,6 +34,7 @@ pub(super) async fn heartbeat(
     let begun = Instant::now();
     let runtime = known(&app, &caller, sent.runtime_id.as_deref().unwrap_or_default()).await?;
     let answer = heartbeat::beat(&app, &runtime, sent.supports_batch_import.unwrap_or(false)).await?;
+    metrics::heartbeat("http");
     log_if_slow(&runtime, begun.elapsed(), &answer);
     Ok(Json(answer))
 }

@@ -17,10 +17,11 @@ use crate::http::error::Error;
 use crate::http::extract::{Caller, may_use};
 use crate::http::websocket::{self, Proof};
 use crate::live::hub::Topic;
-use crate::live::lines::Line;
+use crate::live::lines::{Ending, Line};
 use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::store::batch::Ids;
 use crate::store::{StoreError, runtimes};
+use crate::telemetry::metrics;
 
 /// The longest message a daemon may send; a beat is a hundredth of that.
 const MESSAGE_LIMIT: usize = 4096;
@@ -144,6 +145,7 @@ async fn serve(
     line: Line<Topic>,
     mut inbound: websocket::Inbound,
 ) {
+    metrics::daemon_socket_opened();
     while let Some(text) = inbound.next().await {
         let Some(beat) = read(&text) else { continue };
         let ack = tokio::select! {
@@ -158,8 +160,9 @@ async fn serve(
             tracing::debug!("a daemon does not read; the answer to its beat was dropped");
         }
     }
-    inbound.close().await;
-    tracing::info!("a daemon's socket closed");
+    let ending = inbound.close().await;
+    metrics::daemon_socket_closed(ending == Ending::TooSlow);
+    tracing::info!(?ending, "a daemon's socket closed");
 }
 
 #[derive(Deserialize)]
@@ -178,6 +181,7 @@ struct Beat {
 /// A beat; nothing for any other message, or one that makes no sense.
 fn read(text: &str) -> Option<Beat> {
     let message: Message = serde_json::from_str(text).ok()?;
+    metrics::daemon_message(&message.kind);
     if message.kind != "daemon:heartbeat" {
         return None;
     }
@@ -248,7 +252,10 @@ async fn state(
         return Err(Refusal::Elsewhere);
     }
     match heartbeat::beat(app, &runtime, batch_import.unwrap_or(false)).await {
-        Ok(answer) => Ok(State::Alive(Box::new(answer))),
+        Ok(answer) => {
+            metrics::heartbeat("websocket");
+            Ok(State::Alive(Box::new(answer)))
+        }
         Err(HeartbeatError::Gone) => Ok(GONE),
         Err(HeartbeatError::Store(error)) => Err(error.into()),
     }

@@ -206,7 +206,8 @@ async fn serve(app: &App, socket: WebSocket, user: UserId, workspace: WorkspaceI
             line.offer(answer.to_string());
         }
     }
-    inbound.close().await;
+    let ending = inbound.close().await;
+    tracing::debug!(?ending, "a person's socket closed");
 }
 
 async fn answer(app: &App, user: UserId, workspace: WorkspaceId, message: ClientMessage) -> Option<Value> {
