@@ -91,6 +91,24 @@ async fn requests_are_counted_by_route(gateway: &Gateway) {
     assert!(!text.contains("route=\"/health\"") && !text.contains("route=\"/readyz\""));
 }
 
+/// Sockets and beats are counted.
+#[apply(on_both)]
+async fn signs_of_life_are_counted(gateway: &Gateway) {
+    let world = gateway.world().await;
+    let before = scrape(gateway).await;
+    assert_eq!(value(&before, "multica_daemonws_active_connections", &[]), 0.0);
+    for _ in 0..3 {
+        world.a.beat(world.r1).await;
+    }
+    let text = scrape(gateway).await;
+    assert_eq!(value(&text, "switchyard_heartbeats_total", &[("transport", "http")]), 3.0);
+    for name in
+        ["multica_daemonws_connects_total", "multica_daemonws_disconnects_total", "switchyard_watchers"]
+    {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing");
+    }
+}
+
 /// Numbers of what plugins do, and of failures that come from words of others.
 #[apply(on_both)]
 async fn words_of_others_make_only_so_many_series(gateway: &Gateway) {

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::lines::{Counts, Delivery, Frame, Limits, Line, Lines, Outlet, Refused};
 use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
-use crate::telemetry::metrics;
 
 /// A daemon needs one socket; the rest is room for those that reconnect before the old
 /// socket was noticed to be dead, and for a person with many machines behind one token.
@@ -62,7 +61,6 @@ impl Hub {
             payload.insert("task_id".to_owned(), task.to_string().into());
         }
         let delivery = self.send(Topic::Runtime(runtime), "daemon:task_available", &Value::Object(payload));
-        metrics::daemon_wakeup(delivery.sent > 0);
         let counter = if delivery.sent > 0 { &self.wakeups.hits } else { &self.wakeups.misses };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -83,32 +83,41 @@ pub fn heartbeat(transport: &'static str) {
     counter!("switchyard_heartbeats_total", "transport" => transport).increment(1);
 }
 
-/// A daemon opened its socket.
-pub fn daemon_socket_opened() {
-    counter!("multica_daemonws_connects_total").increment(1);
-    gauge!("multica_daemonws_active_connections").increment(1.0);
-}
-
-/// A daemon's socket closed, by the gateway's doing if it was too slow.
-pub fn daemon_socket_closed(too_slow: bool) {
-    counter!("multica_daemonws_disconnects_total").increment(1);
-    gauge!("multica_daemonws_active_connections").decrement(1.0);
-    counter!("multica_daemonws_slow_evictions_total").increment(u64::from(too_slow));
-}
-
-/// A task's wakeup found a socket, or none.
-pub fn daemon_wakeup(found: bool) {
-    let result = if found { "hit" } else { "miss" };
-    counter!("multica_daemonws_wakeup_delivered_total", "result" => result).increment(1);
-}
-
-/// A daemon sent a message of this type over its socket.
-pub fn daemon_message(kind: &str) {
-    const KNOWN: [&str; 7] =
+/// A message came in over a daemon's socket.
+pub fn socket_message(kind: &str) {
+    const KINDS: [&str; 7] =
         ["heartbeat", "task_claim", "task_complete", "task_usage", "task_progress", "task_messages", "log"];
-    let kind = kind.strip_prefix("daemon:").unwrap_or_default();
-    let kind = KNOWN.into_iter().find(|known| *known == kind).unwrap_or("other");
+    let kind = KINDS.into_iter().find(|known| *known == kind).unwrap_or("other");
     counter!("multica_daemon_ws_message_received_total", "kind" => kind).increment(1);
+}
+
+/// What the sockets of daemons have come to so far.
+pub struct DaemonSockets {
+    pub active: usize,
+    pub connects: u64,
+    pub disconnects: u64,
+    pub slow_evictions: u64,
+    pub wakeup_hits: u64,
+    pub wakeup_misses: u64,
+}
+
+pub fn daemon_sockets(sockets: &DaemonSockets) {
+    gauge!("multica_daemonws_active_connections").set(whole(sockets.active));
+    counter!("multica_daemonws_connects_total").absolute(sockets.connects);
+    counter!("multica_daemonws_disconnects_total").absolute(sockets.disconnects);
+    counter!("multica_daemonws_slow_evictions_total").absolute(sockets.slow_evictions);
+    for (result, count) in [("hit", sockets.wakeup_hits), ("miss", sockets.wakeup_misses)] {
+        counter!("multica_daemonws_wakeup_delivered_total", "result" => result).absolute(count);
+    }
+}
+
+/// People who watch a workspace.
+pub fn watchers(active: usize) {
+    gauge!("switchyard_watchers").set(whole(active));
+}
+
+fn whole(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 pub fn task_enqueued(source: &'static str) {

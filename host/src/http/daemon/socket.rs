@@ -22,6 +22,7 @@ use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::store::batch::Ids;
 use crate::store::{StoreError, runtimes};
 use crate::telemetry::metrics;
+use crate::telemetry::slow::BeatLaps;
 
 /// The longest message a daemon may send; a beat is a hundredth of that.
 const MESSAGE_LIMIT: usize = 4096;
@@ -145,7 +146,6 @@ async fn serve(
     line: Line<Topic>,
     mut inbound: websocket::Inbound,
 ) {
-    metrics::daemon_socket_opened();
     while let Some(text) = inbound.next().await {
         let Some(beat) = read(&text) else { continue };
         let ack = tokio::select! {
@@ -161,7 +161,6 @@ async fn serve(
         }
     }
     let ending = inbound.close().await;
-    metrics::daemon_socket_closed(ending == Ending::TooSlow);
     tracing::info!(?ending, "a daemon's socket closed");
 }
 
@@ -181,7 +180,7 @@ struct Beat {
 /// A beat; nothing for any other message, or one that makes no sense.
 fn read(text: &str) -> Option<Beat> {
     let message: Message = serde_json::from_str(text).ok()?;
-    metrics::daemon_message(&message.kind);
+    metrics::socket_message(message.kind.strip_prefix("daemon:").unwrap_or_default());
     if message.kind != "daemon:heartbeat" {
         return None;
     }
@@ -251,7 +250,9 @@ async fn state(
     {
         return Err(Refusal::Elsewhere);
     }
-    match heartbeat::beat(app, &runtime, batch_import.unwrap_or(false)).await {
+    // No line for a slow beat here: a socket's daemon does not wait for it.
+    let mut laps = BeatLaps::default();
+    match heartbeat::beat(app, &runtime, batch_import.unwrap_or(false), &mut laps).await {
         Ok(answer) => {
             metrics::heartbeat("websocket");
             Ok(State::Alive(Box::new(answer)))
