@@ -17,7 +17,7 @@ use crate::http::error::Error;
 use crate::http::extract::{Caller, may_use};
 use crate::http::websocket::{self, Proof};
 use crate::live::hub::Topic;
-use crate::live::lines::{Ending, Line};
+use crate::live::lines::Line;
 use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::store::batch::Ids;
 use crate::store::{StoreError, runtimes};
