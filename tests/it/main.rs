@@ -141,3 +141,8 @@ mod user_socket;
 mod webhooks;
 /// `/api/workspaces`.
 mod workspaces;
+
+/// Whatever is sent, to whichever route,
+mod hostile;
+/// … and which routes there are.
+mod hostile_routes;
