@@ -44,6 +44,8 @@ mod comment_lists;
 mod comment_routing;
 /// … written, changed, settled.
 mod comments;
+/// … and the gateway is killed meanwhile.
+mod crashes;
 /// The daemon plane: what a caller may touch.
 mod daemon_access;
 /// The daemon plane: who may enter.
