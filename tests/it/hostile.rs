@@ -258,7 +258,7 @@ async fn answer(stream: &mut TcpStream) -> String {
         (body.len() >= length).then_some(())
     };
     while complete(&answer).is_none() {
-        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_buf(&mut answer)).await;
+        let read = tokio::time::timeout(Duration::from_mins(1), stream.read_buf(&mut answer)).await;
         assert!(matches!(read, Ok(Ok(1..))), "{read:?} after {}", String::from_utf8_lossy(&answer));
     }
     String::from_utf8_lossy(&answer).into_owned()
