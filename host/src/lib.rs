@@ -12,6 +12,7 @@ mod gateway;
 pub mod http;
 pub mod live;
 pub mod model;
+pub mod outbound;
 pub mod plugin;
 pub mod store;
 pub mod telemetry;

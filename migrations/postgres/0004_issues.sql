@@ -49,3 +49,18 @@ CREATE TABLE inbox_item (
 CREATE INDEX inbox_item_recipient ON inbox_item (recipient_id, created_at);
 
 CREATE INDEX autopilot_run_issue ON autopilot_run (issue_id) WHERE issue_id IS NOT NULL;
+
+-- Looks for text in any case, whatever the locale that the database was made with: that of
+-- a plain "C" knows upper and lower case of ASCII letters only. A server that was built
+-- without ICU has the best that it has.
+DO $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu') THEN
+        CREATE COLLATION any_case FROM "und-x-icu";
+    ELSIF EXISTS (SELECT 1 FROM pg_collation WHERE collname = 'C.utf8') THEN
+        CREATE COLLATION any_case FROM "C.utf8";
+    ELSE
+        CREATE COLLATION any_case FROM "C";
+    END IF;
+END
+$$;

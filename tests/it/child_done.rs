@@ -163,6 +163,28 @@ async fn a_title_brings_no_mention(gateway: &Gateway) {
     assert_eq!(agents, [json!(hal)]);
 }
 
+/// A squad's leader is started only by somebody who may.
+#[apply(on_both)]
+async fn a_squads_leader_is_asked_for(gateway: &Gateway) {
+    let world = gateway.world().await;
+    let private = json!({"owner_id": world.b.id, "permission_mode": "private"});
+    let secret = gateway.seed_agent(world.r1, "Secret", private).await;
+    let squad = gateway.seed_squad(world.w1, "Theirs", secret, json!({})).await;
+    let body = json!({"title": "Parent", "assignee_type": "squad", "assignee_id": squad});
+    let parent = world.b.post("/api/issues", body).await.expect(201);
+    let waiting = queued(gateway, &parent).await;
+    assert_eq!(waiting[0]["squad_id"], json!(squad));
+    world.a.run_one(world.r1).await;
+    let one = child(&world.a, &parent, "One", Some(1)).await;
+    let two = child(&world.a, &parent, "Two", Some(2)).await;
+    end(&world.a, &one, "done").await;
+    assert_eq!(comments(gateway, &parent).await.len(), 1);
+    assert!(queued(gateway, &parent).await.is_empty());
+    end(&world.b, &two, "done").await;
+    let started = queued(gateway, &parent).await;
+    assert_eq!((&started[0]["agent_id"], &started[0]["is_leader_task"]), (&json!(secret), &json!(true)));
+}
+
 /// Of children that end together exactly one is the last.
 #[apply(on_both)]
 async fn children_that_end_together_are_told_of_once(gateway: &Gateway) {

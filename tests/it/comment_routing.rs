@@ -323,7 +323,7 @@ async fn a_preview_names_whom_a_comment_would_start(gateway: &Gateway) {
     refused(json!({"content": "x", "editing_comment_id": "x"}), "invalid editing_comment_id").await;
     let unknown = Uuid::new_v4();
     refused(json!({"content": "x", "editing_comment_id": unknown}), "invalid editing comment").await;
-    refused(json!({"content": "x", "parent_id": "x"}), "invalid parent_id").await;
+    refused(json!({"content": "", "parent_id": "x"}), "invalid parent_id").await;
     refused(json!({"content": "x", "parent_id": unknown}), "invalid parent comment").await;
     let moved = json!({"content": "x", "parent_id": root, "editing_comment_id": mine});
     refused(moved, "parent_id does not match editing comment").await;

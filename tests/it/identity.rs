@@ -66,6 +66,10 @@ async fn every_answer_follows_the_same_customs(gateway: &Gateway) {
     }
     assert_eq!(anonymous.call(Method::HEAD, "/api/nowhere", ()).await.status, 404);
     assert_eq!(anonymous.call(Method::HEAD, "/api/workspaces", ()).await.status, 401);
+    // A single route says so before it asks who calls.
+    for path in ["/api/me", "/api/invitations", "/api/cli-token", "/api/agent-task-snapshot"] {
+        assert_eq!(anonymous.delete(path).await.status, 405, "{path}");
+    }
 
     let marked = user.get("/api/me").header("x-request-id", "mine").await;
     assert_eq!(marked.header("x-request-id"), "");

@@ -44,6 +44,8 @@ mod comment_lists;
 mod comment_routing;
 /// … written, changed, settled.
 mod comments;
+/// … and the gateway is killed meanwhile.
+mod crashes;
 /// The daemon plane: what a caller may touch.
 mod daemon_access;
 /// The daemon plane: who may enter.
@@ -90,6 +92,8 @@ mod empty_poll;
 mod escalation;
 /// Issues: what starts when one is written,
 mod issue_enqueue;
+/// … what is told of one,
+mod issue_events;
 /// … written, listed, found.
 mod issues;
 /// Labels, metadata, followers, reactions.
@@ -139,3 +143,8 @@ mod user_socket;
 mod webhooks;
 /// `/api/workspaces`.
 mod workspaces;
+
+/// Whatever is sent, to whichever route,
+mod hostile;
+/// … and which routes there are.
+mod hostile_routes;

@@ -91,6 +91,24 @@ async fn requests_are_counted_by_route(gateway: &Gateway) {
     assert!(!text.contains("route=\"/health\"") && !text.contains("route=\"/readyz\""));
 }
 
+/// Sockets and beats are counted.
+#[apply(on_both)]
+async fn signs_of_life_are_counted(gateway: &Gateway) {
+    let world = gateway.world().await;
+    let before = scrape(gateway).await;
+    assert_eq!(value(&before, "multica_daemonws_active_connections", &[]), 0.0);
+    for _ in 0..3 {
+        world.a.beat(world.r1).await;
+    }
+    let text = scrape(gateway).await;
+    assert_eq!(value(&text, "switchyard_heartbeats_total", &[("transport", "http")]), 3.0);
+    for name in
+        ["multica_daemonws_connects_total", "multica_daemonws_disconnects_total", "switchyard_watchers"]
+    {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing");
+    }
+}
+
 /// Numbers of what plugins do, and of failures that come from words of others.
 #[apply(on_both)]
 async fn words_of_others_make_only_so_many_series(gateway: &Gateway) {
@@ -149,4 +167,27 @@ async fn a_scrape_asks_for_an_operators_token(gateway: &Gateway) {
     assert_eq!(gateway.admin().with_token("mop_x").get("/metrics").await.status, 401);
     assert_eq!(gateway.user().get("/metrics").await.status, 404);
     assert_eq!(id_of(&gateway.user().get("/api/me").await.expect(200)), gateway.user().id);
+}
+
+/// Daemons' sockets, what they send and what they are told.
+#[apply(on_both)]
+async fn sockets_are_counted(gateway: &Gateway) {
+    let world = gateway.world().await;
+    let mut socket = world.a.daemon_socket(&[world.r1]).await;
+    socket.beat(world.r1).await;
+    socket.send(json!({"type": "future:x"})).await;
+    world.a.beat(world.r1).await;
+    let issue = json!({"title": "New", "assignee_type": "agent", "assignee_id": world.g1});
+    world.a.post("/api/issues", issue).await.ok();
+    socket.wait_for("daemon:task_available").await;
+    // Everything sent before was read when this is answered.
+    socket.beat(world.r1).await;
+    let text = scrape(gateway).await;
+    assert_eq!(value(&text, "multica_daemonws_connects_total", &[]), 1.0);
+    assert_eq!(value(&text, "multica_daemonws_active_connections", &[]), 1.0);
+    assert_eq!(value(&text, "multica_daemonws_wakeup_delivered_total", &[("result", "hit")]), 1.0);
+    let received = |kind| value(&text, "multica_daemon_ws_message_received_total", &[("kind", kind)]);
+    assert_eq!((received("heartbeat"), received("other")), (2.0, 1.0));
+    let beats = |transport| value(&text, "switchyard_heartbeats_total", &[("transport", transport)]);
+    assert_eq!((beats("http"), beats("websocket")), (1.0, 2.0));
 }

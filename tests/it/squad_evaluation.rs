@@ -25,6 +25,14 @@ async fn a_leader_records_what_it_made_of_a_turn(gateway: &Gateway) {
     assert_eq!((&row["actor_type"], uuid(&row["actor_id"])), (&json!("agent"), cast.a));
     let details = json!({"squad_id": squad, "task_id": task, "outcome": "failed", "reason": "no access"});
     assert_eq!(row["details"], details);
+    let timeline = cast.owner.get(format!("/api/issues/{issue}/timeline")).await.expect(200);
+    let [said, done] = timeline.as_array().unwrap().as_slice() else { panic!("{timeline}") };
+    assert_eq!((&said["type"], &said["content"]), (&json!("comment"), &json!("anything to do?")));
+    assert_eq!((&done["type"], &done["action"]), (&json!("activity"), &json!("squad_leader_evaluated")));
+    assert_eq!((&done["details"], &done["id"]), (&details, &recorded["id"]));
+    let page = cast.owner.get(format!("/api/issues/{issue}/timeline?around={}", uuid(&said["id"])));
+    let page = page.await.expect(200);
+    assert_eq!((&page["entries"], &page["target_index"]), (&json!([done, said]), &json!(1)));
 
     leader.post("/api/issues/nope/squad-evaluated", "{").await.refused(404, "issue not found");
     leader.post(&path, "{").await.refused(400, "invalid request body");

@@ -122,29 +122,33 @@ async fn subscriptions_say_whether_they_could_be(gateway: &Gateway) {
         ("chat", chat.to_string(), None),
         ("galaxy", nobody.to_string(), Some("unknown_scope")),
     ] {
-        for kind in ["subscribe", "unsubscribe"] {
-            socket.send(json!({"type": kind, "payload": {"scope": scope, "id": id}})).await;
-            let mut payload = json!({"scope": scope, "id": id});
-            let ending = if let Some(error) = error {
-                payload["error"] = error.into();
-                "error"
-            } else {
-                "ack"
-            };
-            assert_eq!(socket.next().await, json!({"type": format!("{kind}_{ending}"), "payload": payload}));
-        }
+        socket.send(json!({"type": "subscribe", "payload": {"scope": scope, "id": id}})).await;
+        let mut payload = json!({"scope": scope, "id": id});
+        let kind = if let Some(error) = error {
+            payload["error"] = error.into();
+            "subscribe_error"
+        } else {
+            "subscribe_ack"
+        };
+        assert_eq!(socket.next().await, json!({"type": kind, "payload": payload}));
+        socket.send(json!({"type": "unsubscribe", "payload": {"scope": scope, "id": id}})).await;
+        let payload = json!({"scope": scope, "id": id});
+        assert_eq!(socket.next().await, json!({"type": "unsubscribe_ack", "payload": payload}));
     }
     others.send(json!({"type": "subscribe", "payload": {"scope": "chat", "id": chat}})).await;
     assert_eq!(others.next().await["payload"]["error"], "forbidden");
-    for payload in
-        [Value::Null, json!({}), json!({"scope": "task"}), json!({"scope": 1, "id": 2}), json!("x")]
-    {
-        socket.send(json!({"type": "subscribe", "payload": payload})).await;
-        let answer = socket.next().await;
-        assert_eq!(
-            (&answer["type"], &answer["payload"]["error"]),
-            (&json!("subscribe_error"), &json!("invalid payload"))
-        );
+    for (payload, scope) in [
+        (Value::Null, ""),
+        (json!({}), ""),
+        (json!({"scope": "task"}), "task"),
+        (json!({"scope": 1, "id": 2}), ""),
+        (json!("x"), ""),
+    ] {
+        for kind in ["subscribe", "unsubscribe"] {
+            socket.send(json!({"type": kind, "payload": payload})).await;
+            let told = json!({"scope": scope, "id": "", "error": "invalid payload"});
+            assert_eq!(socket.next().await, json!({"type": format!("{kind}_error"), "payload": told}));
+        }
     }
     // Everything else is passed over.
     for text in ["", "not json", "[]", r#"{"type":"auth"}"#, r#"{"type":7}"#] {

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::token;
 use crate::model::ids::UserId;
+use crate::outbound;
 use crate::store::{Db, StoreError, users};
 
 /// How long a yes is believed.
@@ -57,7 +58,7 @@ impl Verifier {
         Self {
             db,
             url: base_url.map(|base| format!("{base}/api/v1/pat/verify").into()),
-            client: reqwest::Client::new(),
+            client: outbound::client(),
             known: Cache::builder().max_capacity(REMEMBERED).time_to_live(TTL).build(),
         }
     }

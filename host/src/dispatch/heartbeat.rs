@@ -15,6 +15,7 @@ use crate::live::liveness::Known;
 use crate::model::ids::RuntimeId;
 use crate::model::pending_request::{ImportInput, Kind, PendingRequest, UpdateInput};
 use crate::store::{StoreError, pending_requests};
+use crate::telemetry::slow::{BeatLaps, Watch};
 
 /// How long a beat waits to learn whether anything is pending. Four of them stay far below
 /// a daemon's own 30 seconds.
@@ -50,18 +51,21 @@ pub struct Answer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pending_local_skill_imports: Vec<Value>,
     pub feature_flags: Value,
-    /// Kinds whose probe had no answer in time.
-    #[serde(skip)]
-    pub timed_out: Vec<Kind>,
 }
 
 /// The whole procedure, in its order: liveness, flags, then each kind of request. Only the
-/// first can fail it.
-pub async fn beat(app: &App, runtime: &Known, batch_import: bool) -> Result<Answer, HeartbeatError> {
+/// first can fail it. `laps` is told what each took.
+pub async fn beat(
+    app: &App,
+    runtime: &Known,
+    batch_import: bool,
+    laps: &mut BeatLaps,
+) -> Result<Answer, HeartbeatError> {
+    let mut watch = Watch::start();
     if !app.liveness.beat(runtime).await? {
         return Err(HeartbeatError::Gone);
     }
-    let mut timed_out = Vec::new();
+    laps.update_ms = watch.lap();
     let feature_flags = json!({
         // They cannot change while the process lives.
         "version": 1,
@@ -69,7 +73,7 @@ pub async fn beat(app: &App, runtime: &Known, batch_import: bool) -> Result<Answ
     });
     let id = runtime.id;
     let mut one = async |kind| {
-        let taken = take(app, id, kind, 1, &mut timed_out).await;
+        let taken = take(app, id, kind, 1, laps).await;
         taken.into_iter().next()
     };
     let pending_update = one(Kind::Update).await.as_ref().map(update);
@@ -77,7 +81,7 @@ pub async fn beat(app: &App, runtime: &Known, batch_import: bool) -> Result<Answ
     let pending_local_skills = one(Kind::LocalSkills).await.as_ref().map(bare);
     let limit = if batch_import { IMPORTS } else { 1 };
     let imports: Vec<Value> =
-        take(app, id, Kind::LocalSkillImport, limit, &mut timed_out).await.iter().map(import).collect();
+        take(app, id, Kind::LocalSkillImport, limit, laps).await.iter().map(import).collect();
     Ok(Answer {
         status: "ok",
         pending_update,
@@ -86,7 +90,6 @@ pub async fn beat(app: &App, runtime: &Known, batch_import: bool) -> Result<Answ
         pending_local_skill_import: imports.first().cloned(),
         pending_local_skill_imports: if batch_import { imports } else { Vec::new() },
         feature_flags,
-        timed_out,
     })
 }
 
@@ -97,10 +100,24 @@ async fn take(
     runtime: RuntimeId,
     kind: Kind,
     limit: i32,
-    timed_out: &mut Vec<Kind>,
+    laps: &mut BeatLaps,
 ) -> Vec<PendingRequest> {
     let Some(note) = app.pending.note(runtime, kind) else { return Vec::new() };
-    match timeout(PROBE, probe(app, runtime, kind)).await {
+    let mut watch = Watch::start();
+    let probed = timeout(PROBE, probe(app, runtime, kind)).await;
+    let probe_ms = watch.lap();
+    match kind {
+        Kind::ModelList => (laps.probe_model_ms, laps.probe_model_timed_out) = (probe_ms, probed.is_err()),
+        Kind::LocalSkills => {
+            (laps.probe_skills_ms, laps.probe_skills_timed_out) = (probe_ms, probed.is_err());
+        }
+        Kind::LocalSkillImport => {
+            (laps.probe_import_ms, laps.probe_import_timed_out) = (probe_ms, probed.is_err());
+        }
+        // Nothing waits for the probe of an update, so that one does not count.
+        Kind::Update => {}
+    }
+    match probed {
         Ok(Ok(true)) => {}
         Ok(Ok(false)) => {
             app.pending.clear(runtime, kind, note);
@@ -114,7 +131,6 @@ async fn take(
             return Vec::new();
         }
         Err(_) => {
-            timed_out.push(kind);
             tracing::warn!(
                 runtime.id = %runtime, kind = kind.as_str(),
                 "whether a request waits for the runtime was not known in time"
@@ -127,6 +143,13 @@ async fn take(
         .db
         .write(move |c| Box::pin(async move { pending_requests::take(c, runtime, kind, limit, now).await }))
         .await;
+    let pop_ms = watch.lap();
+    match kind {
+        Kind::ModelList => laps.pop_model_ms = pop_ms,
+        Kind::LocalSkills => laps.pop_skills_ms = pop_ms,
+        Kind::LocalSkillImport => laps.pop_import_ms = pop_ms,
+        Kind::Update => {}
+    }
     taken.unwrap_or_else(|error: StoreError| {
         tracing::warn!(
             runtime.id = %runtime, kind = kind.as_str(), %error,

@@ -25,6 +25,7 @@ pub struct Call {
     pub github_event: Option<String>,
     pub gitlab_event: Option<String>,
     pub event_type: Option<String>,
+    pub user_agent: Option<String>,
     /// What makes a repeated call one, and the header it came in.
     pub dedupe: Option<(String, &'static str)>,
     pub signature: Signature,
@@ -46,17 +47,17 @@ impl Call {
     fn headers(&self) -> Value {
         let mut shown = json!({});
         for (name, value) in [
-            ("Content-Type", self.content_type.as_deref()),
-            ("X-GitHub-Event", self.github_event.as_deref()),
-            ("X-Gitlab-Event", self.gitlab_event.as_deref()),
-            ("X-Event-Type", self.event_type.as_deref()),
+            ("user-agent", self.user_agent.as_deref()),
+            ("x-github-event", self.github_event.as_deref()),
+            ("x-gitlab-event", self.gitlab_event.as_deref()),
+            ("x-event-type", self.event_type.as_deref()),
         ] {
             if let Some(value) = value {
                 shown[name] = value.into();
             }
         }
         if let Some((key, source)) = &self.dedupe {
-            shown[*source] = key.as_str().into();
+            shown[source.to_lowercase()] = key.as_str().into();
         }
         shown
     }
@@ -68,6 +69,9 @@ pub struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub autopilot_id: Option<AutopilotId>,
     pub delivery_id: DeliveryId,
+    /// Of a delivery that was sent through again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replayed_from_delivery_id: Option<DeliveryId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +89,7 @@ impl Answer {
         Self {
             autopilot_id: None,
             delivery_id,
+            replayed_from_delivery_id: None,
             event: None,
             reason: None,
             run_id: None,
@@ -95,7 +100,11 @@ impl Answer {
 
     /// The HTTP status that goes with it.
     pub fn code(&self) -> u16 {
-        if self.status == "rejected" { 401 } else { 200 }
+        match self.status {
+            "rejected" => 401,
+            _ if self.replayed_from_delivery_id.is_some() => 201,
+            _ => 200,
+        }
     }
 }
 
@@ -184,6 +193,7 @@ pub async fn replay(
         let envelope = Event { name, payload }.envelope(&seconds(now), content_type.as_deref());
         let autopilot_id = autopilot.id;
         let answer = dispatch(&app, autopilot, &trigger, id, envelope).await?;
+        let answer = Answer { replayed_from_delivery_id: again.replayed_from_delivery_id, ..answer };
         settle(&app, id, &answer).await?;
         let found = deliveries::find(&mut app.db.reader().await?, autopilot_id, id).await?;
         Ok(found.unwrap_or(again))

@@ -4,6 +4,7 @@
 
 use axum::RequestPartsExt;
 use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 
 use super::error::Error;
@@ -117,7 +118,7 @@ impl FromRequestParts<App> for RuntimeAccess {
 /// The runtime with this id, if the caller may use it. "Absent" is said only when the row
 /// does not exist: a daemon forgets a runtime that it is told of in that way.
 pub async fn runtime(app: &App, caller: &Caller, id: RuntimeId) -> Result<Runtime, Error> {
-    let failed = |error: StoreError| Error::internal("failed to load runtime", error);
+    let failed = unloaded("failed to load runtime");
     let mut conn = app.db.reader().await.map_err(failed)?;
     let runtime = runtimes::find(&mut conn, id).await.map_err(failed)?;
     drop(conn);
@@ -142,16 +143,25 @@ impl FromRequestParts<App> for TaskAccess {
 /// The task with this id, if the caller may use it; see [`runtime`] for what "absent" does.
 pub async fn task(app: &App, caller: &Caller, id: &str) -> Result<TaskAccess, Error> {
     let id = TaskId::parse(id).ok_or_else(|| Error::bad_request("invalid task_id"))?;
-    let found =
-        find_task(&app.db, id).await.map_err(|error| Error::internal("failed to load task", error))?;
+    let failed = unloaded("failed to load task");
+    let found = find_task(&app.db, id).await.map_err(failed)?;
     let Some((task, Some(workspace_id))) = found else {
         return Err(Error::not_found("task not found"));
     };
     let allowed = may_use(app, caller, workspace_id).await;
-    if allowed.map_err(|error| Error::internal("failed to load task", error))? {
+    if allowed.map_err(failed)? {
         Ok(TaskAccess { task, workspace_id })
     } else {
         Err(Error::not_found("not found"))
+    }
+}
+
+/// Daemons are told the same whatever the database's trouble is.
+fn unloaded(message: &'static str) -> impl Fn(StoreError) -> Error + Copy {
+    move |error| {
+        let mut error = Error::internal(message, error);
+        error.status = StatusCode::INTERNAL_SERVER_ERROR;
+        error
     }
 }
 

@@ -6,6 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::task::JoinHandle;
@@ -38,6 +40,12 @@ pub struct Inbound {
     proof: Proof,
     deadline: Instant,
     writer: JoinHandle<()>,
+}
+
+/// What a request gets that asks for a socket in no way that is known.
+pub fn no_handshake() -> Response {
+    let version = [(header::SEC_WEBSOCKET_VERSION, "13")];
+    (StatusCode::BAD_REQUEST, version, "Bad Request\n").into_response()
 }
 
 /// Starts writing what comes out of the line and gives back the side to read from.
@@ -84,14 +92,16 @@ impl Inbound {
         }
     }
 
-    /// Ends the line, waits until the goodbye is out, and gives the other side a moment to
-    /// answer it: a socket closed with unread data in it would take the goodbye along.
-    pub async fn close(mut self) {
+    /// Ends the line and says how it ended. Waits until the goodbye is out, and gives the
+    /// other side a moment to answer it: a socket closed with unread data in it would take
+    /// the goodbye along.
+    pub async fn close(mut self) -> Ending {
         self.end.bring(Ending::Normal);
         // Fails only when the writer panicked, and then there is nobody to wait for.
         let _ = self.writer.await;
         let answered = async { while let Some(Ok(_)) = self.stream.next().await {} };
         let _ = timeout(CLOSE_WAIT, answered).await;
+        self.end.come().await
     }
 }
 

@@ -111,4 +111,68 @@ mod tests {
             assert!(!is_note(other), "{other:?}");
         }
     }
+
+    mod grammar {
+        use std::fmt::Write;
+
+        use proptest::prelude::*;
+
+        use super::super::*;
+
+        const KINDS: [(&str, MentionKind); 5] = [
+            ("member", MentionKind::Member),
+            ("agent", MentionKind::Agent),
+            ("squad", MentionKind::Squad),
+            ("issue", MentionKind::Issue),
+            ("all", MentionKind::All),
+        ];
+
+        /// A label: anything in one line that does not hold the start of a target.
+        fn label() -> impl Strategy<Value = String> {
+            "[^\\n]{1,12}".prop_filter("a label ends where a target begins", |label| {
+                !label.contains("](mention://") && label != "@"
+            })
+        }
+
+        /// Text between mentions: no bracket that could open one early.
+        fn prose() -> impl Strategy<Value = String> {
+            r"[a-z @()/:.\n]{0,12}"
+        }
+
+        proptest! {
+            /// What is written as a mention is read as that mention, each once, in order.
+            #[test]
+            fn mentions_are_read_as_written(
+                parts in prop::collection::vec((prose(), label(), 0..5_usize, 0..4_u128, any::<bool>()), 0..6),
+                end in prose(),
+            ) {
+                let mut text = String::new();
+                let mut expected: Vec<Mention> = Vec::new();
+                for (before, label, kind, id, upper) in &parts {
+                    let (name, kind) = KINDS[*kind];
+                    let id = Uuid::from_u128(*id << 64 | 0xABCD);
+                    let spelled = if *upper { id.to_string().to_uppercase() } else { id.to_string() };
+                    // Line breaks keep one mention's label from reaching into another.
+                    write!(text, "{before}\n[{label}](mention://{name}/{spelled})").unwrap();
+                    let mention = Mention { kind, id: Some(id) };
+                    if !expected.contains(&mention) {
+                        expected.push(mention);
+                    }
+                }
+                text += &end;
+                prop_assert_eq!(first_call(&text), expected.iter().copied().find(Mention::is_call));
+                prop_assert_eq!(mentions(&text), expected);
+            }
+
+            /// Any text is read without a panic, and nothing is found that is not there.
+            #[test]
+            fn any_text_is_read(text in r"([\[\]()@/a-f0-9-]|mention://|agent|all|\PC){0,60}") {
+                let found = mentions(&text);
+                prop_assert!(found.is_empty() || text.contains("](mention://"));
+                prop_assert_eq!(found.iter().any(Mention::is_call), first_call(&text).is_some());
+                let shown: HashSet<Mention> = found.iter().copied().collect();
+                prop_assert_eq!(shown.len(), found.len());
+            }
+        }
+    }
 }

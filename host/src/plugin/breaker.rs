@@ -1,6 +1,6 @@
 //! Leaves a plugin alone that fails again and again, and tries it once in a while.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Failures in a row that open it.
@@ -8,8 +8,6 @@ const THRESHOLD: u32 = 5;
 /// How long the first pause is, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A probe whose caller went away reports nothing; past this another may try.
-const PROBE: Duration = Duration::from_secs(35);
 
 #[derive(Debug, Default)]
 pub struct Breaker {
@@ -21,48 +19,66 @@ struct State {
     failures: u32,
     /// Set while open: until when, and for how long.
     open: Option<(Instant, Duration)>,
-    /// Since when one call is trying whether it works again.
-    probing: Option<Instant>,
+    /// Whether one call is trying if it works again.
+    probing: bool,
+}
+
+/// Leave to make a call. When the call tries whether the plugin works again, nobody else
+/// does until this is dropped, which happens even when whoever called goes away.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    probe_of: Option<&'a Breaker>,
 }
 
 impl Breaker {
     /// Whether a call may be made now. Of those that come after a pause, one may.
-    pub fn admits(&self, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn admit(&self, now: Instant) -> Option<Admission<'_>> {
+        let mut state = self.state();
         match state.open {
-            None => true,
-            Some((until, _)) if now < until => false,
+            None => Some(Admission { probe_of: None }),
+            Some((until, _)) if now < until || state.probing => None,
             Some(_) => {
-                let free = state.probing.is_none_or(|since| now >= since + PROBE);
-                if free {
-                    state.probing = Some(now);
-                }
-                free
+                state.probing = true;
+                Some(Admission { probe_of: Some(self) })
             }
         }
     }
 
     pub fn record(&self, ok: bool, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.probing = None;
+        let mut state = self.state();
         if ok {
-            *state = State::default();
+            (state.failures, state.open) = (0, None);
             return;
         }
         state.failures = state.failures.saturating_add(1);
-        if state.failures >= THRESHOLD {
-            let pause = state.open.map_or(FIRST_PAUSE, |(_, last)| (last * 2).min(LONGEST_PAUSE));
-            state.open = Some((now + pause, pause));
-        }
+        let pause = match state.open {
+            // Begun before it opened; what it tells is known.
+            Some((until, _)) if now < until => return,
+            Some((_, last)) => (last * 2).min(LONGEST_PAUSE),
+            None if state.failures >= THRESHOLD => FIRST_PAUSE,
+            None => return,
+        };
+        state.open = Some((now + pause, pause));
     }
 
     /// `closed`, `open` or `half_open`.
     pub fn name(&self, now: Instant) -> &'static str {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.open {
+        match self.state().open {
             None => "closed",
             Some((until, _)) if now >= until => "half_open",
             Some(_) => "open",
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        if let Some(breaker) = self.probe_of {
+            breaker.state().probing = false;
         }
     }
 }
@@ -75,18 +91,21 @@ mod tests {
     fn it_opens_probes_and_closes() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         for _ in 0..THRESHOLD {
-            assert!(breaker.admits(start));
+            assert!(breaker.admit(start).is_some());
             breaker.record(false, start);
         }
-        assert!(!breaker.admits(start));
+        breaker.record(false, start);
+        assert!(breaker.admit(start).is_none());
         let later = start + FIRST_PAUSE;
-        assert!(breaker.admits(later), "one probe");
-        assert!(!breaker.admits(later), "and no second");
-        assert!(breaker.admits(later + PROBE), "until the first is lost");
+        let probe = breaker.admit(later);
+        assert!(probe.is_some(), "one probe");
+        assert!(breaker.admit(later).is_none(), "and no second");
+        drop(probe);
+        assert!(breaker.admit(later).is_some(), "until the first has gone");
         breaker.record(false, later);
-        assert!(!breaker.admits(later + FIRST_PAUSE), "the pause doubled");
+        assert!(breaker.admit(later + FIRST_PAUSE).is_none(), "the pause doubled");
         let last = later + FIRST_PAUSE * 2;
-        assert!(breaker.admits(last));
+        assert!(breaker.admit(last).is_some());
         breaker.record(true, last);
         assert_eq!(breaker.name(last), "closed");
     }

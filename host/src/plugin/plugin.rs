@@ -194,9 +194,9 @@ impl Plugin {
             return Report::refused(PluginError::TooLarge { what: "input", bytes: input_bytes, limit });
         }
         let queued = Instant::now();
-        if !self.breaker.admits(queued) {
+        let Some(_admission) = self.breaker.admit(queued) else {
             return Report::refused(PluginError::BreakerOpen);
-        }
+        };
         let Some(_places) = self.place().await else {
             return Report { result: Err(PluginError::Overloaded), times: Times::queued(queued) };
         };

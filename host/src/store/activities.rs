@@ -2,6 +2,9 @@
 
 use super::{Conn, StoreError};
 use crate::model::activity::Activity;
+use crate::model::ids::IssueId;
+
+from_row!(Activity { id, workspace_id, issue_id, actor_type, actor_id, action, details, created_at });
 
 pub async fn insert(conn: &mut Conn, activity: &Activity) -> Result<(), StoreError> {
     const SQL: &str =
@@ -20,4 +23,12 @@ pub async fn insert(conn: &mut Conn, activity: &Activity) -> Result<(), StoreErr
         .await
         .map(drop))?;
     Ok(())
+}
+
+/// The first things that happened to the issue, oldest first.
+pub async fn list_of_issue(conn: &mut Conn, issue: IssueId, limit: i64) -> Result<Vec<Activity>, StoreError> {
+    const SQL: &str =
+        "SELECT id, workspace_id, issue_id, actor_type, actor_id, action, details, created_at FROM activity_log
+        WHERE issue_id = $1 ORDER BY created_at, id LIMIT $2";
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(issue).bind(limit).fetch_all(c).await)?)
 }

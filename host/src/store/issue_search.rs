@@ -122,10 +122,11 @@ macro_rules! search_sql {
     };
 }
 
-/// What was found, the best first. SQLite looks with regular expressions, because its
-/// `LIKE` knows upper and lower case of ASCII letters only.
+/// What was found, the best first. Neither engine's own comparison knows the case of every
+/// letter: SQLite looks with regular expressions, PostgreSQL by a collation of its own.
 pub async fn search(conn: &mut Conn, search: &Search) -> Result<Vec<Hit>, StoreError> {
-    let sql = by_engine!(conn, sqlite: search_sql!(" REGEXP "), postgres: search_sql!(" ILIKE "));
+    let sql =
+        by_engine!(conn, sqlite: search_sql!(" REGEXP "), postgres: search_sql!(" COLLATE any_case ILIKE "));
     let (phrase, words) = (&search.terms.phrase, &search.terms.words);
     let exact = by_engine!(conn,
         sqlite: search::whole(phrase), postgres: search::pattern(phrase));
@@ -182,7 +183,7 @@ pub async fn find_comment(
             )
         };
     }
-    let sql = by_engine!(conn, sqlite: first!(" REGEXP "), postgres: first!(" ILIKE "));
+    let sql = by_engine!(conn, sqlite: first!(" REGEXP "), postgres: first!(" COLLATE any_case ILIKE "));
     let anywhere = part(conn, &terms.phrase);
     let mut parts: Vec<String> = terms.words.iter().map(|word| part(conn, word)).collect();
     // The phrase again where there are no more words.

@@ -40,7 +40,8 @@ pub async fn insert(
 /// Everyone who follows the issue, in the order they began.
 pub async fn list(conn: &mut Conn, issue: IssueId) -> Result<Vec<Subscriber>, StoreError> {
     const SQL: &str = "SELECT issue_id, user_type, user_id, reason, created_at FROM issue_subscriber
-        WHERE issue_id = $1 ORDER BY created_at, user_type, user_id";
+        WHERE issue_id = $1 ORDER BY created_at, CASE reason WHEN 'creator' THEN 0 WHEN 'assignee' THEN 1 ELSE 2 END,
+            user_type, user_id";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(issue).fetch_all(c).await)?)
 }
 

@@ -83,6 +83,43 @@ pub fn heartbeat(transport: &'static str) {
     counter!("switchyard_heartbeats_total", "transport" => transport).increment(1);
 }
 
+/// A message came in over a daemon's socket.
+pub fn socket_message(kind: &str) {
+    const KINDS: [&str; 7] =
+        ["heartbeat", "task_claim", "task_complete", "task_usage", "task_progress", "task_messages", "log"];
+    let kind = KINDS.into_iter().find(|known| *known == kind).unwrap_or("other");
+    counter!("multica_daemon_ws_message_received_total", "kind" => kind).increment(1);
+}
+
+/// What the sockets of daemons have come to so far.
+pub struct DaemonSockets {
+    pub active: usize,
+    pub connects: u64,
+    pub disconnects: u64,
+    pub slow_evictions: u64,
+    pub wakeup_hits: u64,
+    pub wakeup_misses: u64,
+}
+
+pub fn daemon_sockets(sockets: &DaemonSockets) {
+    gauge!("multica_daemonws_active_connections").set(whole(sockets.active));
+    counter!("multica_daemonws_connects_total").absolute(sockets.connects);
+    counter!("multica_daemonws_disconnects_total").absolute(sockets.disconnects);
+    counter!("multica_daemonws_slow_evictions_total").absolute(sockets.slow_evictions);
+    for (result, count) in [("hit", sockets.wakeup_hits), ("miss", sockets.wakeup_misses)] {
+        counter!("multica_daemonws_wakeup_delivered_total", "result" => result).absolute(count);
+    }
+}
+
+/// People who watch a workspace.
+pub fn watchers(active: usize) {
+    gauge!("switchyard_watchers").set(whole(active));
+}
+
+fn whole(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 pub fn task_enqueued(source: &'static str) {
     counter!("multica_agent_task_enqueued_total", "source" => source, "runtime_mode" => LOCAL).increment(1);
 }

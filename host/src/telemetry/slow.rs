@@ -145,6 +145,82 @@ impl ClaimEndpoint {
     }
 }
 
+/// What each part of a beat took, and what was not known in time; see the line's fields.
+#[derive(Default)]
+pub struct BeatLaps {
+    pub update_ms: f64,
+    pub probe_model_ms: f64,
+    pub pop_model_ms: f64,
+    pub probe_skills_ms: f64,
+    pub pop_skills_ms: f64,
+    pub probe_import_ms: f64,
+    pub pop_import_ms: f64,
+    pub probe_model_timed_out: bool,
+    pub probe_skills_timed_out: bool,
+    pub probe_import_timed_out: bool,
+}
+
+/// A beat over HTTP.
+pub struct HeartbeatEndpoint {
+    watch: Watch,
+    pub runtime_id: String,
+    pub outcome: &'static str,
+    pub auth_path: &'static str,
+    pub decode_ms: f64,
+    pub runtime_lookup_ms: f64,
+    pub workspace_check_ms: f64,
+    pub laps: BeatLaps,
+}
+
+impl HeartbeatEndpoint {
+    pub fn start() -> Self {
+        Self {
+            watch: Watch::start(),
+            runtime_id: String::new(),
+            outcome: "unauth",
+            auth_path: "",
+            decode_ms: 0.0,
+            runtime_lookup_ms: 0.0,
+            workspace_check_ms: 0.0,
+            laps: BeatLaps::default(),
+        }
+    }
+
+    pub fn lap(&mut self) -> f64 {
+        self.watch.lap()
+    }
+
+    /// Writes the line if the beat was slow, or hid something that may have waited.
+    pub fn end(self) {
+        let (total, laps) = (self.watch.total(), &self.laps);
+        let stalled =
+            laps.probe_model_timed_out || laps.probe_skills_timed_out || laps.probe_import_timed_out;
+        if total >= ENDPOINT || stalled {
+            tracing::info!(
+                runtime_id = self.runtime_id,
+                outcome = self.outcome,
+                auth_path = self.auth_path,
+                total_ms = millis(total),
+                auth_ms = self.decode_ms + self.runtime_lookup_ms + self.workspace_check_ms,
+                decode_ms = self.decode_ms,
+                runtime_lookup_ms = self.runtime_lookup_ms,
+                workspace_check_ms = self.workspace_check_ms,
+                update_ms = laps.update_ms,
+                probe_model_ms = laps.probe_model_ms,
+                pop_model_ms = laps.pop_model_ms,
+                probe_skills_ms = laps.probe_skills_ms,
+                pop_skills_ms = laps.pop_skills_ms,
+                probe_import_ms = laps.probe_import_ms,
+                pop_import_ms = laps.pop_import_ms,
+                probe_model_timed_out = laps.probe_model_timed_out,
+                probe_skills_timed_out = laps.probe_skills_timed_out,
+                probe_import_timed_out = laps.probe_import_timed_out,
+                "heartbeat_endpoint slow"
+            );
+        }
+    }
+}
+
 /// The transaction that takes one task.
 pub fn claim_task(agent_id: Option<String>, outcome: &'static str, took: Duration) {
     if took >= CLAIM {

@@ -239,6 +239,8 @@ impl IntoFuture for Call {
 
 /// One for all clients of a gateway: they share its connections.
 pub fn http() -> reqwest::Client {
+    // Fails only when it is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
     // Far above what any answer takes: it only keeps a hung test from hanging the suite.
     builder.timeout(Duration::from_mins(2)).build().unwrap()

@@ -5,6 +5,8 @@ use anyhow::{Context, bail};
 use reqwest::{Client, Method};
 use serde_json::Value;
 
+use crate::outbound;
+
 /// Where a gateway listens, and as whom to speak to it.
 #[derive(Clone)]
 pub struct Api {
@@ -24,7 +26,7 @@ impl Api {
         admin_token: String,
         workspace: String,
     ) -> Self {
-        Self { http: Client::new(), url, admin_url, token, admin_token, workspace }
+        Self { http: outbound::client(), url, admin_url, token, admin_token, workspace }
     }
 
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {

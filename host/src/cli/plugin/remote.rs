@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
+
+use crate::outbound;
 
 #[derive(clap::Args)]
 pub struct Access {
@@ -119,7 +121,7 @@ pub async fn trace(trace: &Trace) -> anyhow::Result<()> {
 impl Access {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}{path}", self.admin_url.trim_end_matches('/'));
-        Client::new().request(method, url).bearer_auth(&self.admin_token)
+        outbound::client().request(method, url).bearer_auth(&self.admin_token)
     }
 }
 

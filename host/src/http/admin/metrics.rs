@@ -18,6 +18,16 @@ pub async fn metrics(app: App) -> impl IntoResponse {
         Ok(depths) => show(&depths),
         Err(error) => tracing::warn!(%error, "the depth of the queue was not read"),
     }
+    let (counts, (wakeup_hits, wakeup_misses)) = (app.hub.counts(), app.hub.wakeups());
+    metrics::daemon_sockets(&metrics::DaemonSockets {
+        active: counts.active,
+        connects: counts.connects_total,
+        disconnects: counts.disconnects_total,
+        slow_evictions: counts.slow_evictions_total,
+        wakeup_hits,
+        wakeup_misses,
+    });
+    metrics::watchers(app.events.watchers().counts().active);
     for (plugin, counters) in app.plugins.totals() {
         #[expect(clippy::cast_precision_loss, reason = "nobody reads microseconds off years")]
         let seconds = counters.total_us as f64 / 1e6;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ use crate::live::lines::Line;
 use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::store::batch::Ids;
 use crate::store::{StoreError, runtimes};
+use crate::telemetry::metrics;
+use crate::telemetry::slow::BeatLaps;
 
 /// The longest message a daemon may send; a beat is a hundredth of that.
 const MESSAGE_LIMIT: usize = 4096;
@@ -48,8 +50,7 @@ pub(super) async fn upgrade(
     }
     let carried = Carried::check(&app, &caller, ids).await?;
     let Ok(upgrade) = upgrade else {
-        let text = "the client is not using the websocket protocol: a websocket handshake is needed\n";
-        return Ok((StatusCode::BAD_REQUEST, text).into_response());
+        return Ok(websocket::no_handshake());
     };
     let joined = app.hub.join(&owner(&caller.0), &carried.runtimes, &carried.workspaces);
     let (line, outlet) = joined.map_err(|refused| {
@@ -159,8 +160,8 @@ async fn serve(
             tracing::debug!("a daemon does not read; the answer to its beat was dropped");
         }
     }
-    inbound.close().await;
-    tracing::info!("a daemon's socket closed");
+    let ending = inbound.close().await;
+    tracing::info!(?ending, "a daemon's socket closed");
 }
 
 #[derive(Deserialize)]
@@ -179,6 +180,7 @@ struct Beat {
 /// A beat; nothing for any other message, or one that makes no sense.
 fn read(text: &str) -> Option<Beat> {
     let message: Message = serde_json::from_str(text).ok()?;
+    metrics::socket_message(message.kind.strip_prefix("daemon:").unwrap_or_default());
     if message.kind != "daemon:heartbeat" {
         return None;
     }
@@ -248,8 +250,13 @@ async fn state(
     {
         return Err(Refusal::Elsewhere);
     }
-    match heartbeat::beat(app, &runtime, batch_import.unwrap_or(false)).await {
-        Ok(answer) => Ok(State::Alive(Box::new(answer))),
+    // No line for a slow beat here: a socket's daemon does not wait for it.
+    let mut laps = BeatLaps::default();
+    match heartbeat::beat(app, &runtime, batch_import.unwrap_or(false), &mut laps).await {
+        Ok(answer) => {
+            metrics::heartbeat("websocket");
+            Ok(State::Alive(Box::new(answer)))
+        }
         Err(HeartbeatError::Gone) => Ok(GONE),
         Err(HeartbeatError::Store(error)) => Err(error.into()),
     }

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use axum::Json;
-use axum::middleware::from_fn_with_state;
 use chrono::{NaiveTime, TimeDelta};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,11 +10,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::agent_answer::Details;
+use super::alone_scoped;
 use crate::app::App;
 use crate::http::agent_path::VisibleAgent;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
-use crate::http::guard;
 use crate::model::ids::{AgentId, WorkspaceId};
 use crate::model::task::Task;
 use crate::model::task_body::TaskBody;
@@ -33,11 +32,9 @@ pub(super) fn on_agents() -> OpenApiRouter<App> {
 /// Routes of their own.
 pub(super) fn routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(snapshot))
-        .routes(routes!(run_counts))
-        .routes(routes!(days))
-        .route_layer(from_fn_with_state(app.clone(), guard::scoped))
-        .route_layer(from_fn_with_state(app.clone(), guard::user_plane))
+        .routes(alone_scoped(app, routes!(snapshot)))
+        .routes(alone_scoped(app, routes!(run_counts)))
+        .routes(alone_scoped(app, routes!(days)))
 }
 
 /// Every task of the agent, newest first.

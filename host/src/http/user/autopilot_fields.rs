@@ -46,7 +46,7 @@ impl New {
         scope: &Scope,
         now: Time,
     ) -> Result<(Autopilot, Vec<UserId>), Error> {
-        let title = title(given(self.title).ok_or_else(|| Error::bad_request("title is required"))?)?;
+        let title = title(self.title.unwrap_or_default())?;
         let assignee =
             given(self.assignee_id).ok_or_else(|| Error::bad_request("assignee_id is required"))?;
         let mode =
@@ -114,7 +114,6 @@ impl Changes {
     ) -> Result<(Autopilot, Option<Vec<UserId>>), Error> {
         let mut autopilot = Autopilot { updated_at: now, ..before };
         if let Some(text) = self.title {
-            let text = given(Some(text)).ok_or_else(|| Error::bad_request("title is required"))?;
             autopilot.title = title(text)?;
         }
         if let Some(status) = self.status {
@@ -162,6 +161,9 @@ impl Changes {
 }
 
 fn title(text: String) -> Result<String, Error> {
+    if text.trim().is_empty() {
+        return Err(Error::bad_request("title is required"));
+    }
     if text.chars().count() > TITLE_CHARS {
         return Err(Error::bad_request("title is too long"));
     }

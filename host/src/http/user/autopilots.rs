@@ -314,7 +314,7 @@ async fn unshare(
     Path(ids): Path<(String, String)>,
 ) -> Result<Json<Collaborators>, Error> {
     access.require_manage()?;
-    let user = parse_uuid(&ids.1).map(UserId).ok_or_else(|| Error::bad_request("invalid user_id"))?;
+    let user = parse_uuid(&ids.1).map(UserId).ok_or_else(|| Error::bad_request("invalid user id"))?;
     let id = access.autopilot.id;
     let left: Result<Vec<CollaboratorBody>, StoreError> = app
         .db

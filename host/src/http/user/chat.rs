@@ -4,19 +4,17 @@ use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::middleware::from_fn_with_state;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{chat_messages, mount_scoped};
+use super::{alone_scoped, chat_messages, mount_scoped};
 use crate::app::App;
 use crate::dispatch::chat::{self, ChatError, Talker};
 use crate::http::body::Body;
 use crate::http::error::Error;
 use crate::http::extract::{Scope, path_segment};
-use crate::http::guard;
 use crate::http::query::Query;
 use crate::model::chat::{ChatSessionBody, TITLE_CHARS};
 use crate::model::ids::{AgentId, ChatSessionId, TaskId, parse_uuid};
@@ -30,10 +28,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .routes(routes!(pending_task))
         .routes(routes!(read))
         .merge(chat_messages::on_sessions());
-    let pending = OpenApiRouter::new()
-        .routes(routes!(pending_tasks))
-        .route_layer(from_fn_with_state(app.clone(), guard::scoped))
-        .route_layer(from_fn_with_state(app.clone(), guard::user_plane));
+    let pending = OpenApiRouter::new().routes(alone_scoped(app, routes!(pending_tasks)));
     mount_scoped(app, "/api/chat/sessions", sessions).merge(pending)
 }
 

@@ -2,26 +2,23 @@
 //! connected here, so the answer is always that there is nothing to read.
 
 use axum::Json;
-use axum::middleware::from_fn_with_state;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::alone_scoped;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::http::error::Error;
 use crate::http::extract::{Caller, Scope};
-use crate::http::guard;
 use crate::store::{chats, tasks};
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(history))
-        .routes(routes!(thread))
-        .route_layer(from_fn_with_state(app.clone(), guard::scoped))
-        .route_layer(from_fn_with_state(app.clone(), guard::user_plane))
+        .routes(alone_scoped(app, routes!(history)))
+        .routes(alone_scoped(app, routes!(thread)))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -56,7 +56,7 @@ async fn send(
     SessionId(id): SessionId,
     Body(sent): Body<NewMessage>,
 ) -> Result<(StatusCode, Json<SentBody>), Error> {
-    let content = sent.content.filter(|content| !content.trim().is_empty());
+    let content = sent.content.filter(|content| !content.is_empty());
     let content = content.ok_or_else(|| Error::bad_request("content is required"))?;
     let wanted = sent.attachment_ids.filter(|ids| !ids.is_empty());
     if let Some(ids) = &wanted {

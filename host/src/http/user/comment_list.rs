@@ -129,12 +129,14 @@ async fn tail(
 ) -> Result<Page, StoreError> {
     // One more than asked for tells whether there is a next page.
     let mut replies = threads::list_replies(conn, root.id, before, count + 1).await?;
-    let further = split(&mut replies, count).filter(|reply| is_newer(reply.created_at, since));
+    let asked = usize::try_from(count).unwrap_or_default();
+    let further = replies.len() > asked;
+    replies.truncate(asked);
     let last = replies.last().map(|reply| Before { at: reply.created_at, id: reply.id });
     replies.reverse();
     let mut comments = vec![root];
     comments.extend(newer(replies, since));
-    Ok(Page { comments, next: further.and(last), ..Page::default() })
+    Ok(Page { comments, next: last.filter(|last| further && is_newer(last.at, since)), ..Page::default() })
 }
 
 /// The threads that were alive last, whole, the latest at the end.
@@ -145,8 +147,9 @@ async fn recent(
     before: Option<Before>,
     since: Option<Time>,
 ) -> Result<Page, StoreError> {
-    let mut latest = threads::list_recent(conn, issue, before, count + 1).await?;
-    let further = split(&mut latest, count).filter(|thread| is_newer(thread.last_activity_at, since));
+    let latest = threads::list_recent(conn, issue, before, count).await?;
+    // A full page may have been the last; the next one is empty then.
+    let full = usize::try_from(count).is_ok_and(|count| latest.len() == count);
     let last = latest.last().map(|thread| Before { at: thread.last_activity_at, id: thread.root_id });
     let whole = threads::list_whole(conn, &Ids::of(latest.iter().map(|thread| thread.root_id.0))).await?;
     let roots = crate::model::thread::roots(&whole);
@@ -155,13 +158,7 @@ async fn recent(
     let mut comments = newer(whole, since);
     // Stable: inside a thread the order stays.
     comments.sort_by_key(|comment| roots.get(&comment.id).and_then(|root| places.get(root)));
-    Ok(Page { comments, next: further.and(last), ..Page::default() })
-}
-
-/// Leaves `count` of the list and gives the first of what was too much.
-fn split<T>(list: &mut Vec<T>, count: i64) -> Option<T> {
-    let count = usize::try_from(count).unwrap_or_default();
-    if list.len() > count { list.drain(count..).next() } else { None }
+    Ok(Page { comments, next: last.filter(|last| full && is_newer(last.at, since)), ..Page::default() })
 }
 
 fn newer(comments: Vec<Comment>, since: Option<Time>) -> Vec<Comment> {

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -11,12 +10,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::alone;
 use crate::app::App;
 use crate::dispatch::membership::{self, AnswerError};
 use crate::http::body::Body;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{Caller, Scope};
-use crate::http::guard;
 use crate::model::ids::{WorkspaceId, parse_uuid};
 use crate::model::invitation::{Invitation, LIFETIME};
 use crate::model::member::Member;
@@ -28,11 +27,10 @@ const ADDRESS_BYTES: usize = 320;
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(list_mine))
-        .routes(routes!(show_mine))
-        .routes(routes!(accept))
-        .routes(routes!(decline))
-        .route_layer(from_fn_with_state(app.clone(), guard::user_plane))
+        .routes(alone(app, routes!(list_mine)))
+        .routes(alone(app, routes!(show_mine)))
+        .routes(alone(app, routes!(accept)))
+        .routes(alone(app, routes!(decline)))
 }
 
 /// What goes under `/api/workspaces`, but for inviting, which shares a path with the list of members.

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::{
     comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_search,
-    issue_update, metadata, mount_scoped, quick_create, subscribers, tasks,
+    issue_update, metadata, mount_scoped, quick_create, subscribers, tasks, timeline,
 };
 use crate::app::App;
 use crate::dispatch::issue_delete;
@@ -36,7 +36,8 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(metadata::on_issues())
         .merge(subscribers::on_issues())
         .merge(super::reactions::on_issues())
-        .merge(evaluation::on_issues());
+        .merge(evaluation::on_issues())
+        .merge(timeline::on_issues());
     mount_scoped(app, "/api/issues", routes)
 }
 

@@ -2,34 +2,30 @@
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
 use axum::response::{AppendHeaders, IntoResponse};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::alone;
 use crate::app::App;
 use crate::auth::{Identity, cookie};
 use crate::dispatch::login::{self, LoginError};
 use crate::http::body::Body;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Caller;
-use crate::http::guard;
 use crate::model::user_body::UserBody;
 use crate::model::workspace::User;
 use crate::store::users;
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
-    let known = OpenApiRouter::new()
-        .routes(routes!(cli_token))
-        .route_layer(from_fn_with_state(app.clone(), guard::user_plane));
     OpenApiRouter::new()
         .routes(routes!(send_code))
         .routes(routes!(verify_code))
         .routes(routes!(logout))
         .routes(routes!(config))
-        .merge(known)
+        .routes(alone(app, routes!(cli_token)))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -1,17 +1,16 @@
 //! `/api/me`: the person who calls.
 
 use axum::Json;
-use axum::middleware::from_fn_with_state;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::alone;
 use crate::app::App;
 use crate::http::body::Body;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Caller;
-use crate::http::guard;
 use crate::model::ids::UserId;
 use crate::model::user_body::UserBody;
 use crate::model::workspace::User;
@@ -22,9 +21,7 @@ const LANGUAGES: [&str; 4] = ["en", "zh-Hans", "ko", "ja"];
 const DESCRIPTION_CHARS: usize = 2000;
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(show, update))
-        .route_layer(from_fn_with_state(app.clone(), guard::user_plane))
+    OpenApiRouter::new().routes(alone(app, routes!(show, update)))
 }
 
 /// Who the caller is.

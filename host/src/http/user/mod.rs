@@ -53,6 +53,7 @@ mod squad_status;
 mod squads;
 mod subscribers;
 mod tasks;
+mod timeline;
 mod tokens;
 mod trigger_preview;
 mod triggers;
@@ -60,7 +61,7 @@ mod webhooks;
 mod workspaces;
 
 use axum::middleware::from_fn_with_state;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::guard;
 use crate::app::App;
@@ -87,6 +88,20 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(chat::routes(app))
         .merge(chat_history::routes(app))
         .merge(labels::routes(app))
+}
+
+/// A route of its own behind a token. What it does not serve is refused before anybody is
+/// asked who they are.
+pub fn alone(app: &App, route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    let (schemas, paths, methods) = route;
+    (schemas, paths, methods.route_layer(from_fn_with_state(app.clone(), guard::user_plane)))
+}
+
+/// As [`alone`], with the workspace from a header or the query.
+pub fn alone_scoped(app: &App, route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    let (schemas, paths, methods) = route;
+    let methods = methods.route_layer(from_fn_with_state(app.clone(), guard::scoped));
+    alone(app, (schemas, paths, methods))
 }
 
 /// A prefix under which everything asks for a token before it is matched.

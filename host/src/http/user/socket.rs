@@ -46,11 +46,10 @@ pub async fn upgrade(
         None => None,
     };
     if !is_own_origin(&headers, &app.flags.allowed_origins) {
-        return Ok((StatusCode::FORBIDDEN, "the origin is not allowed\n").into_response());
+        return Ok((StatusCode::FORBIDDEN, "Forbidden\n").into_response());
     }
     let Ok(upgrade) = upgrade else {
-        let text = "the client is not using the websocket protocol: a websocket handshake is needed\n";
-        return Ok((StatusCode::BAD_REQUEST, text).into_response());
+        return Ok(websocket::no_handshake());
     };
     let waiting = app.events.watchers().wait().map_err(|refused| {
         tracing::warn!(%refused, "a person's socket was refused");
@@ -207,19 +206,25 @@ async fn serve(app: &App, socket: WebSocket, user: UserId, workspace: WorkspaceI
             line.offer(answer.to_string());
         }
     }
-    inbound.close().await;
+    let ending = inbound.close().await;
+    tracing::debug!(?ending, "a person's socket closed");
 }
 
 async fn answer(app: &App, user: UserId, workspace: WorkspaceId, message: ClientMessage) -> Option<Value> {
     match message.kind.as_str() {
         "ping" => Some(json!({"type": "pong"})),
         kind @ ("subscribe" | "unsubscribe") => {
-            let Some((scope, id)) = message.payload.as_ref().and_then(named) else {
-                let payload = json!({"scope": "", "id": "", "error": "invalid payload"});
-                return Some(json!({"type": format!("{kind}_error"), "payload": payload}));
+            let text = |name| message.payload.as_ref()?.get(name)?.as_str();
+            let (scope, id) = (text("scope").unwrap_or_default(), text("id").unwrap_or_default());
+            let checked = if scope.is_empty() || id.is_empty() {
+                Err("invalid payload")
+            } else if kind == "subscribe" {
+                allowed(app, user, workspace, scope, id).await
+            } else {
+                // Nothing was subscribed to, so that anything can be given up.
+                Ok(())
             };
-            let allowed = allowed(app, user, workspace, scope, id).await;
-            Some(match allowed {
+            Some(match checked {
                 Ok(()) => json!({"type": format!("{kind}_ack"), "payload": {"scope": scope, "id": id}}),
                 Err(error) => json!({
                     "type": format!("{kind}_error"), "payload": {"scope": scope, "id": id, "error": error},
@@ -228,11 +233,6 @@ async fn answer(app: &App, user: UserId, workspace: WorkspaceId, message: Client
         }
         _ => None,
     }
-}
-
-fn named(payload: &Value) -> Option<(&str, &str)> {
-    let text = |name| payload.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    Some((text("scope")?, text("id")?))
 }
 
 /// Everything of a workspace is told without being asked for, so that a subscription

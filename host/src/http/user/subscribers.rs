@@ -119,8 +119,8 @@ async fn unsubscribe(
 async fn target(app: &App, scope: Scope, sent: &[u8]) -> Result<(&'static str, Uuid), Error> {
     let sent: Target = body::decode(sent, false).unwrap_or_default();
     let stranger = || Error::forbidden("target user is not a member of this workspace");
-    let (default_type, id) = match &sent.user_id {
-        Some(text) => ("member", parse_uuid(text).ok_or_else(stranger)?),
+    let (default_type, id) = match sent.user_id.filter(|id| !id.is_empty()) {
+        Some(text) => ("member", parse_uuid(&text).ok_or_else(stranger)?),
         None => (scope.actor.kind(), scope.actor.id()),
     };
     let kind = match sent.user_type.as_deref().unwrap_or(default_type) {

@@ -3,20 +3,18 @@
 
 use axum::Json;
 use axum::extract::Path;
-use axum::middleware::from_fn_with_state;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::issue_tasks;
+use super::{alone_scoped, issue_tasks};
 use crate::app::App;
 use crate::dispatch::cancel::{self, CancelledMessage};
 use crate::dispatch::permission;
 use crate::dispatch::why::{self, Why};
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
-use crate::http::guard;
 use crate::http::query::Query;
 use crate::model::ids::TaskId;
 use crate::model::message_body::MessageBody;
@@ -26,11 +24,9 @@ use crate::store::{Conn, agent_targets, agents, messages, sessions, tasks};
 
 pub fn routes(app: &App) -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(cancel))
-        .routes(routes!(list_messages))
-        .routes(routes!(explain))
-        .route_layer(from_fn_with_state(app.clone(), guard::scoped))
-        .route_layer(from_fn_with_state(app.clone(), guard::user_plane))
+        .routes(alone_scoped(app, routes!(cancel)))
+        .routes(alone_scoped(app, routes!(list_messages)))
+        .routes(alone_scoped(app, routes!(explain)))
 }
 
 /// What goes under `/api/issues`.

@@ -54,12 +54,12 @@ pub(super) async fn preview(
     Body(sent): Body<DraftSent>,
 ) -> Result<Json<Preview>, Error> {
     let failed = |error| Error::internal("failed to preview triggers", error);
-    let Some(content) = sent.content.filter(|content| !content.is_empty()) else {
-        return Ok(Json(Preview { agents: Vec::new() }));
-    };
     let mut conn = app.db.reader().await.map_err(failed)?;
     let editing = editing(&mut conn, &issue, sent.editing_comment_id.as_deref()).await?;
     let parent = parent(&mut conn, &issue, editing.as_ref(), sent.parent_id.as_deref()).await?;
+    let Some(content) = sent.content.filter(|content| !content.is_empty()) else {
+        return Ok(Json(Preview { agents: Vec::new() }));
+    };
     let by = permission::of_actor(&mut conn, scope.actor).await.map_err(failed)?;
     let (author, gates): (Author, Vec<Principal>) = match &editing {
         Some(comment) => {

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::autopilots::Access;
 use crate::app::App;
 use crate::auth::token::NoRandomness;
-use crate::http::body::{Body, Sent};
+use crate::http::body::Body;
 use crate::http::error::Error;
 use crate::model::autopilot::{EventFilter, Trigger, TriggerBody};
 use crate::model::ids::TriggerId;
@@ -135,11 +135,10 @@ impl NewTrigger {
 }
 
 fn label(text: Option<String>) -> Result<Option<String>, Error> {
-    let label = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    if label.as_ref().is_some_and(|label| label.chars().count() > TEXT_CHARS) {
+    if text.as_ref().is_some_and(|label| label.chars().count() > TEXT_CHARS) {
         return Err(Error::bad_request("label is too long"));
     }
-    Ok(label)
+    Ok(text)
 }
 
 fn read_filters(filters: Vec<Filter>) -> Result<Value, Error> {
@@ -176,15 +175,10 @@ fn mint() -> Result<String, NoRandomness> {
 struct Changes {
     enabled: Option<bool>,
     cron_expression: Option<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    timezone: Sent<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    label: Sent<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<Vec<Filter>>)]
-    event_filters: Sent<Vec<Filter>>,
+    timezone: Option<String>,
+    label: Option<String>,
+    /// An empty list lets every event through.
+    event_filters: Option<Vec<Filter>>,
 }
 
 /// Changes a trigger. A schedule's next time is worked out anew.
@@ -209,24 +203,20 @@ async fn change(
         }
         trigger.cron_expression = Some(expression);
     }
-    if let Some(zone) = sent.timezone.value().filter(|text| !text.trim().is_empty()) {
+    if let Some(zone) = sent.timezone.filter(|text| !text.trim().is_empty()) {
         if !is_schedule {
             return Err(Error::bad_request("timezone is only valid for schedule triggers"));
         }
         trigger.timezone = Some(zone);
     }
-    match sent.event_filters {
-        Sent::Absent => {}
-        Sent::Value(filters) if is_schedule && !filters.is_empty() => {
+    if let Some(filters) = sent.event_filters {
+        if is_schedule {
             return Err(Error::bad_request("event_filters is only valid for webhook triggers"));
         }
-        Sent::Value(filters) if !filters.is_empty() => trigger.event_filters = Some(read_filters(filters)?),
-        Sent::Null | Sent::Value(_) => trigger.event_filters = None,
+        trigger.event_filters = if filters.is_empty() { None } else { Some(read_filters(filters)?) };
     }
-    match sent.label {
-        Sent::Absent => {}
-        Sent::Null => trigger.label = None,
-        Sent::Value(text) => trigger.label = label(Some(text))?,
+    if sent.label.is_some() {
+        trigger.label = label(sent.label)?;
     }
     let now = app.clock.now();
     if is_schedule {

@@ -114,12 +114,13 @@ fn call_of(trigger: &Trigger, headers: &HeaderMap, bytes: &[u8]) -> Result<Call,
         github_event: of("x-github-event"),
         gitlab_event: of("x-gitlab-event"),
         event_type: of("x-event-type"),
+        user_agent: of(header::USER_AGENT.as_str()),
         dedupe,
     })
 }
 
 fn parse(text: &str) -> Result<Value, Error> {
-    if text.trim().is_empty() {
+    if text.is_empty() {
         return Err(Error::bad_request("empty body"));
     }
     let mut json: Value =
