@@ -179,6 +179,34 @@ async fn a_turn_carries_what_waits_for_an_answer(gateway: &Gateway) {
     check_members(&claimed, &expected);
 }
 
+/// Domain item 240.
+#[apply(on_both)]
+async fn a_turn_says_in_which_channel_it_is_held(gateway: &Gateway) {
+    let world = gateway.world().await;
+    for (channel, message, thread, shown) in [
+        ("slack", Some("2.0"), Some("1.0"), json!({"chat_channel_type": "slack", "chat_in_thread": true})),
+        ("slack", Some("2.0"), Some("2.0"), json!({"chat_channel_type": "slack", "chat_in_thread": null})),
+        ("slack", Some("2.0"), Some(""), json!({"chat_channel_type": "slack", "chat_in_thread": null})),
+        ("slack", None, None, json!({"chat_channel_type": "slack", "chat_in_thread": null})),
+        ("lark", Some("2.0"), Some("1.0"), json!({"chat_channel_type": null, "chat_in_thread": null})),
+        ("", None, None, json!({"chat_channel_type": null, "chat_in_thread": null})),
+    ] {
+        let chat = gateway.seed_chat(world.g1, json!({})).await;
+        if !channel.is_empty() {
+            let row = json!({
+                "chat_session_id": chat, "channel_type": channel, "last_message_id": message,
+                "last_thread_id": thread,
+            });
+            gateway.seed("channel_chat_session_binding", row, json!({})).await;
+        }
+        check_members(&claim(gateway, &world, json!({"chat_session_id": chat})).await, &shown);
+        world.a.delete(format!("/api/chat/sessions/{chat}")).await.expect(204);
+    }
+    // A chat goes with what binds it.
+    let left = "SELECT count(*) FROM channel_chat_session_binding";
+    assert_eq!(gateway.value(left, Value::Null).await, 0);
+}
+
 /// Domain item 242.
 #[apply(on_both)]
 async fn an_autopilots_run_carries_what_set_it_off(gateway: &Gateway) {

@@ -305,6 +305,7 @@ pub async fn delete(app: &App, talker: Talker, id: ChatSessionId) -> Result<(), 
                         return Err(ChatError::NoSession);
                     }
                     let cancelled = cancel::in_transaction(c, CancelScope::ChatSession(id), now).await?;
+                    chats::delete_binding(c, id).await?;
                     chats::delete(c, id).await?;
                     Ok(cancelled)
                 })
