@@ -1,4 +1,4 @@
-//! Polls for nothing: what they cost, and that they never hide work. Domain checklist 11.3.
+//! Polls for nothing: what they cost, and that they never hide work.
 
 use macro_rules_attribute::apply;
 use serde_json::json;

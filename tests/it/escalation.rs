@@ -1,4 +1,4 @@
-//! Somebody stands by for an agent that does not react. Domain checklist 11.6 and item 262.
+//! Somebody stands by for an agent that does not react.
 
 use chrono::{DateTime, Utc};
 use macro_rules_attribute::apply;

@@ -115,7 +115,7 @@ async fn what_changes_nothing_is_not_told(gateway: &Gateway) {
     assert_eq!(watcher.heard().await, Vec::<Value>::new());
 }
 
-/// User item 182. Domain item 160, as far as events go.
+/// User item 182. Domain item 160, for who hears of it.
 #[apply(on_both)]
 async fn a_prompt_is_between_who_asked_and_the_agent(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -63,7 +63,7 @@ async fn who_goes_is_no_target_here_and_stays_one_elsewhere(gateway: &Gateway) {
     assert_eq!(gateway.value(others, json!([world.g1])).await, 1, "everybody else's are untouched");
 }
 
-/// Domain item 20, as far as one transaction goes: when its last step fails, none was done.
+/// Domain item 20: when one step of a removal fails, none was done.
 #[apply(on_both)]
 async fn a_member_goes_whole_or_not_at_all(gateway: &Gateway) {
     let owner = gateway.user();
@@ -115,7 +115,8 @@ async fn a_deleted_chat_is_told_of_when_it_is_gone(gateway: &Gateway) {
     assert_eq!(state, json!({"task": "cancelled", "sessions": 0}));
 }
 
-/// Domain item 22: an agent that is in use keeps its runtime, and nothing else changes.
+/// Domain items 21 and 22: an agent that is in use keeps its runtime, and nothing else changes;
+/// with those that are not go all that were let in to them.
 #[apply(on_both)]
 async fn a_runtime_in_use_is_refused_untouched(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -133,5 +134,9 @@ async fn a_runtime_in_use_is_refused_untouched(gateway: &Gateway) {
     let refused = world.a.delete(format!("/api/runtimes/{}", world.r1)).await.expect(409);
     assert_eq!(refused["code"], "runtime_has_active_agents");
     assert_eq!(rows().await, before);
-    assert_ne!(squad, Uuid::nil());
+    gateway.change("agent", world.g1, "archived_at", json!(ahead(0))).await;
+    world.a.delete(format!("/api/runtimes/{}", world.r1)).await.expect(200);
+    let left = "SELECT count(*) FROM agent_invocation_target WHERE agent_id IN ($1, $2)";
+    assert_eq!(gateway.value(left, json!([world.g1, old])).await, 0);
+    assert_eq!(gateway.rows("SELECT id FROM squad WHERE id = $1", json!([squad])).await, Vec::<Value>::new());
 }
