@@ -26,10 +26,11 @@ async fn a_leader_is_briefed_behind_its_own_words(gateway: &Gateway) {
     };
     let text = claim().await;
     let briefing = text.strip_prefix(" Be brief.\n\n\n").unwrap_or_else(|| panic!("{text:?}"));
-    let places: Vec<usize> = [PROTOCOL, "\n\n## Squad Roster\n\n", "\n\n## Squad Instructions (Core)\n\nShip small."]
-        .iter()
-        .map(|heading| briefing.find(heading).unwrap_or_else(|| panic!("{heading} in {briefing}")))
-        .collect();
+    let places: Vec<usize> =
+        [PROTOCOL, "\n\n## Squad Roster\n\n", "\n\n## Squad Instructions (Core)\n\nShip small."]
+            .iter()
+            .map(|heading| briefing.find(heading).unwrap_or_else(|| panic!("{heading} in {briefing}")))
+            .collect();
     assert_eq!(places[0], 0);
     assert!(places.is_sorted(), "{places:?}");
     assert!(briefing.ends_with("Ship small."), "{briefing}");
@@ -66,7 +67,10 @@ async fn the_role_is_the_tasks(gateway: &Gateway) {
     cast.owner.complete(id_of(&works), json!({})).await;
 
     // Another leads since, or nobody at all.
-    for change in ["UPDATE squad SET leader_id = $2 WHERE id = $1", "DELETE FROM squad WHERE id = $1 AND leader_id = $2"] {
+    for change in [
+        "UPDATE squad SET leader_id = $2 WHERE id = $1",
+        "DELETE FROM squad WHERE id = $1 AND leader_id = $2",
+    ] {
         let leads = json!({"is_leader_task": true, "squad_id": squad});
         gateway.seed_issue_task(cast.a, leads).await;
         gateway.execute(change, json!([squad, cast.b])).await;

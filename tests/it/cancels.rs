@@ -72,9 +72,9 @@ async fn no_token_outlives_its_task(gateway: &Gateway) {
         let left = "SELECT count(*) FROM task_token WHERE task_id = $1";
         assert_eq!(gateway.value(left, json!([task])).await, 0, "{way}");
         let events = watcher.heard().await;
-        let told = events.iter().any(|event| {
-            event["type"] == "task:cancelled" && event["payload"]["task_id"] == json!(task)
-        });
+        let told = events
+            .iter()
+            .any(|event| event["type"] == "task:cancelled" && event["payload"]["task_id"] == json!(task));
         assert!(told, "{way}: {events:?}");
         if way == "rerun" {
             world.a.post(format!("/api/agents/{}/cancel-tasks", world.g1), ()).await.expect(200);

@@ -71,9 +71,7 @@ async fn who_asks_and_who_caused_it_are_two(gateway: &Gateway) {
         "initiator_type": "member", "initiator_id": world.b.id, "initiator_name": "Bea",
         "initiator_email": "bea@example.com",
     });
-    let by = |kind: &str, id: Uuid, name: Option<&str>| {
-        json!({"initiator_type": kind, "initiator_id": id, "initiator_name": name, "initiator_email": null})
-    };
+    let by = |kind: &str, id: Uuid, name: Option<&str>| json!({"initiator_type": kind, "initiator_id": id, "initiator_name": name, "initiator_email": null});
     let nobody = json!({
         "initiator_type": null, "initiator_id": null, "initiator_name": null, "initiator_email": null,
     });
@@ -212,7 +210,11 @@ async fn a_turn_says_in_which_channel_it_is_held(gateway: &Gateway) {
 async fn an_autopilots_run_carries_what_set_it_off(gateway: &Gateway) {
     let world = gateway.world().await;
     let payload = json!({"b": [1, {"a": null}], "a": "x"});
-    let run = gateway.seed_autopilot_run(world.g1, "Nightly", json!({"source": "webhook", "trigger_payload": payload}));
+    let run = gateway.seed_autopilot_run(
+        world.g1,
+        "Nightly",
+        json!({"source": "webhook", "trigger_payload": payload}),
+    );
     let run = run.await;
     let expected = json!({
         "autopilot_run_id": run, "autopilot_source": "webhook", "autopilot_trigger_payload": payload,
@@ -232,7 +234,8 @@ async fn a_prompt_carries_its_parent_even_when_that_is_gone(gateway: &Gateway) {
     let project = gateway.seed_project(world.w1, "Site", json!({"description": "The web site"})).await;
     let number = gateway.value("SELECT number FROM issue WHERE id = $1", json!([world.i1])).await;
     let asked = async || {
-        let more = json!({"parent_issue_id": world.i1, "project_id": project, "attachment_ids": ["a1", "a2"]});
+        let more =
+            json!({"parent_issue_id": world.i1, "project_id": project, "attachment_ids": ["a1", "a2"]});
         let task = gateway.seed_quick_create(world.g1, "Make it so", more).await;
         let claimed = world.a.claim_one(world.r1).await;
         world.a.fail(task, json!({"failure_reason": "agent_blocked"})).await;
@@ -255,7 +258,8 @@ async fn a_prompt_carries_its_parent_even_when_that_is_gone(gateway: &Gateway) {
 /// said beside it, for a day.
 #[apply(on_both)]
 async fn a_tasks_token_is_its_agent(gateway: &Gateway) {
-    const LIFE: &str = "SELECT user_id, workspace_id, agent_id FROM task_token WHERE expires_at > $1 AND expires_at < $2";
+    const LIFE: &str =
+        "SELECT user_id, workspace_id, agent_id FROM task_token WHERE expires_at > $1 AND expires_at < $2";
     let world = gateway.world().await;
     let other = gateway.seed_agent(world.r1, "Other", json!({})).await;
     let theirs = gateway.seed_issue_task(other, json!({"status": "running", "started_at": ahead(-1)})).await;

@@ -115,9 +115,13 @@ async fn apps_that_cannot_be_read_are_left_out(engine: Engine) {
     ] {
         let task = gateway.seed_issue_task(world.g1, json!({})).await;
         let sql = match engine {
-            Engine::Sqlite => format!("UPDATE agent_task_queue SET runtime_connected_apps = '{stored}' WHERE id = $1"),
+            Engine::Sqlite => {
+                format!("UPDATE agent_task_queue SET runtime_connected_apps = '{stored}' WHERE id = $1")
+            }
             Engine::Postgres => {
-                format!("UPDATE agent_task_queue SET runtime_connected_apps = '{stored}'::jsonb WHERE id = $1")
+                format!(
+                    "UPDATE agent_task_queue SET runtime_connected_apps = '{stored}'::jsonb WHERE id = $1"
+                )
             }
         };
         gateway.execute(&sql, json!([task])).await;

@@ -178,7 +178,8 @@ async fn a_task_that_comes_during_a_poll_is_found_by_the_next(engine: Engine) {
     let gateway = quiet(engine).await;
     let world = gateway.world().await;
     for round in 0..25 {
-        let body = json!({"title": format!("Round {round}"), "assignee_type": "agent", "assignee_id": world.g1});
+        let body =
+            json!({"title": format!("Round {round}"), "assignee_type": "agent", "assignee_id": world.g1});
         let polls = (0..3).map(|_| world.a.claim(world.r1));
         let write = async { world.a.post("/api/issues", body).await.expect(201) };
         let (found, _) = tokio::join!(futures_util::future::join_all(polls), write);
@@ -202,7 +203,8 @@ async fn a_daemon_that_is_woken_finds_the_task(engine: Engine) {
     daemon.beat(world.r1).await;
     for round in 0..10 {
         assert_eq!(world.a.claim(world.r1).await, None);
-        let body = json!({"title": format!("Round {round}"), "assignee_type": "agent", "assignee_id": world.g1});
+        let body =
+            json!({"title": format!("Round {round}"), "assignee_type": "agent", "assignee_id": world.g1});
         let write = async { world.a.post("/api/issues", body).await.expect(201) };
         let wake = async {
             let woken = daemon.wait_for("daemon:task_available").await;

@@ -31,7 +31,8 @@ async fn tokens(gateway: &Gateway, task: Uuid) -> Value {
 /// Domain items 59 and 60.
 #[apply(on_both)]
 async fn a_start_ends_the_preparation(gateway: &Gateway) {
-    const ROW: &str = "SELECT status, wait_reason, prepare_lease_expires_at FROM agent_task_queue WHERE id = $1";
+    const ROW: &str =
+        "SELECT status, wait_reason, prepare_lease_expires_at FROM agent_task_queue WHERE id = $1";
     let world = gateway.world().await;
     let mut watcher = world.a.watch().await;
     for waits in [false, true] {
@@ -56,7 +57,8 @@ async fn a_start_ends_the_preparation(gateway: &Gateway) {
 /// Domain items 65 and 66.
 #[apply(on_both)]
 async fn a_completion_has_its_effects_once(gateway: &Gateway) {
-    const ROW: &str = "SELECT status, result, runtime_mcp_overlay, runtime_connected_apps, prepare_lease_expires_at
+    const ROW: &str =
+        "SELECT status, result, runtime_mcp_overlay, runtime_connected_apps, prepare_lease_expires_at
         FROM agent_task_queue WHERE id = $1";
     let world = gateway.world().await;
     let overlay = json!({
@@ -89,7 +91,8 @@ async fn a_completion_has_its_effects_once(gateway: &Gateway) {
 async fn the_first_end_stands(gateway: &Gateway) {
     let world = gateway.world().await;
     let more = json!({"issue_id": world.i1});
-    let complete = |task: Uuid| world.a.post(format!("/api/daemon/tasks/{task}/complete"), json!({"output": "Late."}));
+    let complete =
+        |task: Uuid| world.a.post(format!("/api/daemon/tasks/{task}/complete"), json!({"output": "Late."}));
     let fail = |task: Uuid| world.a.post(format!("/api/daemon/tasks/{task}/fail"), json!({"error": "late"}));
     let cancel = |task: Uuid| world.a.post(format!("/api/tasks/{task}/cancel"), ());
     let cancelled = running(gateway, &world, more.clone()).await;
@@ -235,7 +238,10 @@ async fn a_chats_turn_ends_with_a_reply_and_a_place(gateway: &Gateway) {
     let done = watcher.wait_for("chat:done").await;
     assert_eq!(done, json!({"chat_session_id": chat, "task_id": task}));
     let messages = gateway.rows(MESSAGES, Value::Null).await;
-    assert_eq!(messages.iter().map(|said| said["content"].as_str().unwrap()).collect::<Vec<_>>(), ["Hi\tthere", "Again"]);
+    assert_eq!(
+        messages.iter().map(|said| said["content"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["Hi\tthere", "Again"]
+    );
     assert!(messages.iter().all(|said| said["elapsed_ms"].as_i64().unwrap() >= 0), "{messages:?}");
 }
 

@@ -26,7 +26,8 @@ async fn foretold(client: &Client, body: Value) -> Vec<Value> {
 #[apply(on_both)]
 async fn a_write_starts_what_its_preview_foretold(gateway: &Gateway) {
     let world = gateway.world().await;
-    let away = gateway.seed_runtime(world.w1, world.a.id, json!({"status": "offline", "daemon_id": "away"})).await;
+    let away =
+        gateway.seed_runtime(world.w1, world.a.id, json!({"status": "offline", "daemon_id": "away"})).await;
     let patient = gateway.seed_agent(away, "Patient", json!({})).await;
     let theirs = json!({"permission_mode": "private", "owner_id": world.b.id});
     let private = gateway.seed_agent(world.r1, "Private", theirs).await;

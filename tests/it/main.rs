@@ -32,10 +32,10 @@ mod squads;
 mod autopilots;
 /// What a squad's leader reads.
 mod briefings;
-/// Chats, from a person's side.
-mod chat;
 /// What is stopped, and with what.
 mod cancels;
+/// Chats, from a person's side.
+mod chat;
 /// Children that end, and their parent.
 mod child_done;
 /// What a claimed task carries, rule by rule,

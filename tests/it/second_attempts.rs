@@ -141,8 +141,11 @@ async fn a_daemon_gives_up_only_its_own(gateway: &Gateway) {
     assert_eq!(recovered, json!({"orphaned": 3, "retried": 1}));
     assert_eq!(world.a.status_of(elsewhere).await, "running");
     let events = watcher.heard().await;
-    let updated: Vec<&Value> =
-        events.iter().filter(|event| event["type"] == "issue:updated").map(|event| &event["payload"]).collect();
+    let updated: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["type"] == "issue:updated")
+        .map(|event| &event["payload"])
+        .collect();
     assert_eq!(updated.len(), 1, "{updated:?}");
     check_values(updated[0], &json!({"status_changed": true, "prev_status": "in_progress"}));
     check_values(&updated[0]["issue"], &json!({"id": over, "status": "todo"}));
@@ -184,7 +187,10 @@ async fn whoever_is_gone_leaves_no_task_running(gateway: &Gateway) {
     check_members(&sweep(gateway).await, &json!({"runtimes_offline": 1, "failed_steps": []}));
     let told = watcher.wait_for("daemon:register").await;
     assert_eq!(told["action"], "stale_sweep");
-    assert_eq!((status(gateway, gone).await, status(gateway, beats).await), (json!("offline"), json!("online")));
+    assert_eq!(
+        (status(gateway, gone).await, status(gateway, beats).await),
+        (json!("offline"), json!("online"))
+    );
     for task in [lost, over] {
         let reason = "SELECT failure_reason FROM agent_task_queue WHERE id = $1";
         assert_eq!(gateway.value(reason, json!([task])).await, "runtime_offline");

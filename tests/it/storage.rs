@@ -38,7 +38,8 @@ const KEPT: &str = "SELECT runtime_mcp_overlay, runtime_connected_apps FROM agen
 /// Domain items 3, 4, 5 and 6.
 #[apply(on_both)]
 async fn an_end_wipes_the_overlay_whoever_writes_it(gateway: &Gateway) {
-    const END: &str = "UPDATE agent_task_queue SET status = $1, completed_at = $2, prepare_lease_expires_at = NULL";
+    const END: &str =
+        "UPDATE agent_task_queue SET status = $1, completed_at = $2, prepare_lease_expires_at = NULL";
     let world = gateway.world().await;
     let secrets = json!({
         "runtime_mcp_overlay": {"mcpServers": {"composio": {"url": "http://x"}}},
@@ -84,7 +85,8 @@ async fn a_word_outside_its_list_is_refused_by_the_database(gateway: &Gateway) {
 /// Domain item 9.
 #[apply(on_both)]
 async fn a_target_is_kept_once_with_who_named_it_last(gateway: &Gateway) {
-    const ROW: &str = "SELECT target_id, created_by, created_at FROM agent_invocation_target WHERE agent_id = $1";
+    const ROW: &str =
+        "SELECT target_id, created_by, created_at FROM agent_invocation_target WHERE agent_id = $1";
     let (ada, bea) = (gateway.user(), gateway.join("Bea", "member").await);
     let runtime = ada.register("dm", "claude").await;
     let target = json!({"target_type": "member", "target_id": bea.id});
@@ -142,8 +144,7 @@ async fn of_a_token_only_its_digest_is_kept(gateway: &Gateway) {
     let made = world.a.post("/api/tokens", json!({"name": "laptop"})).await.expect(201);
     gateway.seed_issue_task(world.g1, json!({})).await;
     let claimed = world.a.claim_one(world.r1).await;
-    for (table, token) in
-        [("personal_access_token", &made["token"]), ("task_token", &claimed["auth_token"])]
+    for (table, token) in [("personal_access_token", &made["token"]), ("task_token", &claimed["auth_token"])]
     {
         let token = token.as_str().unwrap();
         let rows = gateway.rows(&format!("SELECT * FROM {table}"), Value::Null).await;

@@ -70,7 +70,12 @@ async fn who_may_start_an_agent_is_a_table(gateway: &Gateway) {
         }
         for (person, may) in people.into_iter().zip(may) {
             let chat = person.post("/api/chat/sessions", json!({"agent_id": agent})).await;
-            assert_eq!(chat.status, if may { 201 } else { 403 }, "{mode} {targets:?} {}: {chat}", person.name);
+            assert_eq!(
+                chat.status,
+                if may { 201 } else { 403 },
+                "{mode} {targets:?} {}: {chat}",
+                person.name
+            );
         }
     }
 }
@@ -153,7 +158,10 @@ async fn what_everybody_hears_holds_no_secret(engine: Engine) {
         "custom_env": {"KEY": "hidden-env"}, "composio_toolkit_allowlist": ["hidden-toolkit"],
     });
     let made = world.b.post("/api/agents", new).await.expect(201);
-    check_values(&made, &json!({"composio_toolkit_allowlist": ["hidden-toolkit"], "mcp_config_redacted": false}));
+    check_values(
+        &made,
+        &json!({"composio_toolkit_allowlist": ["hidden-toolkit"], "mcp_config_redacted": false}),
+    );
     let path = format!("/api/agents/{}", id_of(&made));
     world.b.put(&path, json!({"description": "changed"})).await.expect(200);
     gateway.seed_issue_task(id_of(&made), json!({})).await;
@@ -190,7 +198,9 @@ async fn what_everybody_hears_holds_no_secret(engine: Engine) {
 
     let events = watcher.heard().await;
     let count = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
-    for (kind, least) in [("agent:created", 2), ("agent:status", 3), ("agent:archived", 3), ("agent:restored", 1)] {
+    for (kind, least) in
+        [("agent:created", 2), ("agent:status", 3), ("agent:archived", 3), ("agent:restored", 1)]
+    {
         assert!(count(kind) >= least, "{} times {kind}", count(kind));
     }
     for event in &events {
