@@ -151,7 +151,7 @@ mod tests {
                     let id = Uuid::from_u128(*id << 64 | 0xABCD);
                     let spelled = if *upper { id.to_string().to_uppercase() } else { id.to_string() };
                     // Line breaks keep one mention's label from reaching into another.
-                    text += &format!("{before}\n[{label}](mention://{name}/{spelled})");
+                    text.extend([before, "\n[", label, "](mention://", name, "/", &spelled, ")"]);
                     let mention = Mention { kind, id: Some(id) };
                     if !expected.contains(&mention) {
                         expected.push(mention);
