@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::autopilot_follow::{self, Ended};
 use super::claim::PREPARE_LEASE;
+use super::overlay::Overlay;
 use super::{completion, ended, escalation, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::agent::Agent;
@@ -149,7 +150,8 @@ pub async fn fail(
         let now = app.clock.now();
         let error = failure.error.clone();
         let reply = completion::apology(&task, &failure.error, &failure.reason, now);
-        let ended = app.db.write(move |c| Box::pin(failed(c, task, failure, reply, now))).await?;
+        let overlay = retry::overlay(&app, &task, &failure.reason).await;
+        let ended = app.db.write(move |c| Box::pin(failed(c, task, failure, reply, overlay, now))).await?;
         let Some(End { task, effects }) = ended else { return Ok(None) };
         let Some(effects) = effects else { return Ok(Some(task)) };
         tracing::info!(
@@ -235,6 +237,7 @@ async fn failed(
     task: Task,
     failure: Failure,
     reply: Option<Reply>,
+    overlay: Overlay,
     now: Time,
 ) -> Result<Option<End>, StoreError> {
     agents::lock(conn, task.agent_id).await?;
@@ -247,7 +250,7 @@ async fn failed(
     {
         sessions::merge_pointer(conn, chat, session_id, work_dir, task.runtime_id, now).await?;
     }
-    let retry = retry::queue(conn, &task, now).await?;
+    let retry = retry::queue(conn, &task, overlay, now).await?;
     let reply = reply.filter(|_| retry.is_none());
     if let Some(reply) = &reply {
         sessions::insert_reply(conn, reply).await?;

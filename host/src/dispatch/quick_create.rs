@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::enqueue::EnqueueError;
 use super::followers;
+use super::overlay;
 use super::permission::Principal;
 use super::wakeup;
 use crate::app::App;
@@ -57,8 +58,11 @@ pub fn check_reachable(runtime: Option<&Runtime>) -> Result<&Runtime, Unavailabl
 
 /// Queues the agent. Clients are told nothing; its daemon is woken.
 pub async fn enqueue(app: &App, agent: &Agent, prompt: Prompt) -> Result<Task, EnqueueError> {
+    let overlay = overlay::prepare(app, agent.id).await;
     let now = app.clock.now();
     let new = NewTask {
+        runtime_mcp_overlay: overlay.servers,
+        runtime_connected_apps: overlay.apps,
         priority: PRIORITY,
         originator_user_id: prompt.by.user(),
         context: Some(context(&prompt)),

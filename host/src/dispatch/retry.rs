@@ -1,5 +1,7 @@
 //! A failed task gets another attempt, when the failure says nothing about the work.
 
+use super::overlay::{self, Overlay};
+use crate::app::App;
 use crate::model::failure::{is_retryable, needs_fresh_session};
 use crate::model::status::TaskStatus;
 use crate::model::task::{NewTask, Task};
@@ -9,8 +11,14 @@ use crate::store::{Conn, StoreError, tasks};
 /// Queues the next attempt in the transaction that failed the task, so that none is lost
 /// between the two. `None` when the rules give no retry, or when other work of the agent
 /// already waits on the issue.
-pub async fn queue(conn: &mut Conn, failed: &Task, now: Time) -> Result<Option<Task>, StoreError> {
+pub async fn queue(
+    conn: &mut Conn,
+    failed: &Task,
+    overlay: Overlay,
+    now: Time,
+) -> Result<Option<Task>, StoreError> {
     let Some(next) = next_attempt(failed, now) else { return Ok(None) };
+    let next = NewTask { runtime_mcp_overlay: overlay.servers, runtime_connected_apps: overlay.apps, ..next };
     let queued = tasks::insert(conn, next).await?;
     if let Some(task) = &queued {
         tracing::info!(
@@ -22,6 +30,20 @@ pub async fn queue(conn: &mut Conn, failed: &Task, now: Time) -> Result<Option<T
         );
     }
     Ok(queued)
+}
+
+/// What the next attempt of a task that is about to fail for this reason is given of its
+/// agent's apps: as the agent is now, never what the first attempt had. Before the
+/// transaction; nothing when there will be no next.
+pub async fn overlay(app: &App, task: &Task, reason: &str) -> Overlay {
+    if app.composio.is_none() {
+        return Overlay::default();
+    }
+    let failed = Task { status: TaskStatus::Failed, failure_reason: Some(reason.to_owned()), ..task.clone() };
+    match next_attempt(&failed, app.clock.now()) {
+        Some(next) => overlay::prepare(app, next.agent_id).await,
+        None => Overlay::default(),
+    }
 }
 
 /// The task that follows a failed one, if any may.
