@@ -54,6 +54,12 @@ mod comment_lists;
 mod comment_routing;
 /// … written, changed, settled.
 mod comments;
+/// Apps that people connect,
+mod composio;
+/// … the service that holds them,
+mod composio_service;
+/// … and what tasks are given of them.
+mod connected_apps;
 /// The daemon plane: what a caller may touch.
 mod daemon_access;
 /// The daemon plane: who may enter.

@@ -3,7 +3,6 @@
 
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::harness::{Gateway, ahead, check_members, id_of};
 
@@ -30,7 +29,7 @@ async fn what_is_only_named_may_go(gateway: &Gateway) {
         let sql = format!("DELETE FROM {table} WHERE id = $1");
         assert_eq!(gateway.execute(&sql, json!([id])).await, 1, "{table}");
     }
-    let mut claimed = vec![world.a.claim_one(world.r1).await, world.a.claim_one(world.r1).await];
+    let mut claimed = [world.a.claim_one(world.r1).await, world.a.claim_one(world.r1).await];
     claimed.sort_by_key(|claimed| id_of(claimed) != task);
     assert_eq!([id_of(&claimed[0]), id_of(&claimed[1])], [task, fallback]);
     assert_eq!(claimed[0]["agent"]["instructions"], "", "no squad, no briefing");
