@@ -166,7 +166,7 @@ async fn an_admin_may_not_go_on_talking_to_an_agent_that_became_private(gateway:
     assert_eq!(messages(&admin, chat).await, Vec::<Value>::new());
 }
 
-/// User item 151. Domain items 90, but for what is attached, and 91.
+/// User item 151. Domain items 90 and 91, but for what is attached.
 #[apply(on_both)]
 async fn a_stopped_turn_gives_its_message_back_or_says_that_it_stopped(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -254,8 +254,8 @@ async fn a_prompt_carries_its_parent_even_when_that_is_gone(gateway: &Gateway) {
     check_members(&asked().await, &expected);
 }
 
-/// Domain item 247, as far as the token goes, and 248: a token is its task's agent, whatever is
-/// said beside it, for a day.
+/// Domain items 247 and 248: a token is its task's agent, whatever is said beside it, for a day; and
+/// there is none where nobody owns the runtime.
 #[apply(on_both)]
 async fn a_tasks_token_is_its_agent(gateway: &Gateway) {
     const LIFE: &str =

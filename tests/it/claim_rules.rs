@@ -61,7 +61,7 @@ async fn whatever_is_in_flight_takes_room(gateway: &Gateway) {
     }
 }
 
-/// Domain item 32, and 40: what is blocked holds up neither the agent's other work nor
+/// Domain items 32 and 40: what is blocked holds up neither the agent's other work nor
 /// another agent's.
 #[apply(on_both)]
 async fn what_is_blocked_holds_up_nothing_else(gateway: &Gateway) {

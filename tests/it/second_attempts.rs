@@ -115,7 +115,7 @@ async fn not_everything_is_tried_again(gateway: &Gateway) {
     assert_eq!(gateway.value(children, Value::Null).await, 0);
 }
 
-/// Domain item 106, and 107 to 109 with their event: a daemon that comes back gives up what it
+/// Domain items 106 to 109, with the event: a daemon that comes back gives up what it
 /// had, and an issue that nobody works on any more goes back.
 #[apply(on_both)]
 async fn a_daemon_gives_up_only_its_own(gateway: &Gateway) {
