@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::enqueue::EnqueueError;
 use super::followers;
+use super::lifecycle::to_the_end;
 use super::overlay;
 use super::permission::Principal;
 use super::wakeup;
@@ -68,15 +69,19 @@ pub async fn enqueue(app: &App, agent: &Agent, prompt: Prompt) -> Result<Task, E
         context: Some(context(&prompt)),
         ..NewTask::queued(agent.id, agent.runtime_id, now)
     };
-    let task: Task = app
-        .db
-        .write(move |c| {
-            Box::pin(async move { tasks::insert(c, new).await?.ok_or(EnqueueError::AlreadyPending) })
-        })
-        .await?;
-    tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "an agent was asked for an issue");
-    wakeup::wake(app, &task);
-    Ok(task)
+    let app = app.clone();
+    to_the_end(async move {
+        let task: Task = app
+            .db
+            .write(move |c| {
+                Box::pin(async move { tasks::insert(c, new).await?.ok_or(EnqueueError::AlreadyPending) })
+            })
+            .await?;
+        tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "an agent was asked for an issue");
+        wakeup::wake(&app, &task);
+        Ok(task)
+    })
+    .await
 }
 
 fn context(prompt: &Prompt) -> Value {
