@@ -60,6 +60,8 @@ mod composio;
 mod composio_service;
 /// … and what tasks are given of them.
 mod connected_apps;
+/// … and the gateway is killed meanwhile.
+mod crashes;
 /// The daemon plane: what a caller may touch.
 mod daemon_access;
 /// The daemon plane: who may enter.
@@ -171,3 +173,8 @@ mod user_socket;
 mod webhooks;
 /// `/api/workspaces`.
 mod workspaces;
+
+/// Whatever is sent, to whichever route,
+mod hostile;
+/// … and which routes there are.
+mod hostile_routes;

@@ -17,6 +17,7 @@ use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId, IssueId, TaskId, WorkspaceId};
 use crate::model::issue::{Comment, Issue};
 use crate::model::subscriber::Subscriber;
+use crate::model::time::Time;
 use crate::store::{Conn, StoreError, comments, issues, resolutions};
 
 /// A comment about to be written.
@@ -50,28 +51,38 @@ pub async fn write(
     .await
 }
 
-/// Stores the comment, ends the fallbacks that stood by for its author, opens a resolved
-/// thread again, and tells clients. Starts nobody.
+/// Stores the comment and tells clients. Starts nobody.
 pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
-    let now = app.clock.now();
-    let comment = Comment {
-        id: CommentId::new(),
-        issue_id: new.issue_id,
-        workspace_id: new.workspace_id,
-        author_type: new.author_type.to_owned(),
-        author_id: new.author_id,
-        content: new.content,
-        kind: new.kind.to_owned(),
-        parent_id: new.parent_id,
-        source_task_id: new.source_task_id,
-        resolved_at: None,
-        resolved_by_type: None,
-        resolved_by_id: None,
-        created_at: now,
-        updated_at: now,
-    };
-    let Posted { comment, issue, reopened, followers } =
-        app.db.write(move |c| Box::pin(store(c, comment))).await?;
+    let comment = new.at(app.clock.now());
+    let posted = app.db.write(move |c| Box::pin(insert(c, comment))).await?;
+    Ok(tell(app, posted))
+}
+
+impl NewComment {
+    /// As it is when it is written at this moment.
+    pub fn at(self, now: Time) -> Comment {
+        Comment {
+            id: CommentId::new(),
+            issue_id: self.issue_id,
+            workspace_id: self.workspace_id,
+            author_type: self.author_type.to_owned(),
+            author_id: self.author_id,
+            content: self.content,
+            kind: self.kind.to_owned(),
+            parent_id: self.parent_id,
+            source_task_id: self.source_task_id,
+            resolved_at: None,
+            resolved_by_type: None,
+            resolved_by_id: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// Tells clients of a comment, after its commit.
+pub fn tell(app: &App, posted: Posted) -> Comment {
+    let Posted { comment, issue, reopened, followers } = posted;
     app.events.publish(|| event(&comment, "comment:created", created(&comment, issue.as_ref())));
     if let Some(root) = reopened {
         let payload = json!({"comment": CommentBody::from(&root)});
@@ -80,10 +91,11 @@ pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
     if let Some(actor) = actor(&comment) {
         followers::tell(app, comment.workspace_id, actor, &followers);
     }
-    Ok(comment)
+    comment
 }
 
-struct Posted {
+/// A comment that was stored, and what clients are told with it.
+pub struct Posted {
     comment: Comment,
     /// For the event alone.
     issue: Option<Issue>,
@@ -92,7 +104,9 @@ struct Posted {
     followers: Vec<Subscriber>,
 }
 
-async fn store(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> {
+/// Stores the comment, ends the fallbacks that stood by for its author, and opens a resolved
+/// thread again. Tell of it with [`tell`].
+pub async fn insert(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> {
     let now = comment.created_at;
     comments::insert(conn, &comment).await?;
     if comment.author_type == "agent" {

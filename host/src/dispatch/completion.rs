@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::comment::{self, NewComment};
+use super::comment::{self, NewComment, Posted};
 use crate::app::App;
 use crate::model::ids::WorkspaceId;
 use crate::model::redact;
@@ -11,7 +11,7 @@ use crate::model::task::Task;
 use crate::model::text::{decode_escapes, is_trivial_acknowledgement};
 use crate::model::time::{Time, nanos};
 use crate::store::sessions::Reply;
-use crate::store::{Conn, StoreError, task_transitions};
+use crate::store::{Conn, StoreError, comments, task_transitions};
 
 /// Whether a completed run still owes its issue a word: the agent wrote nothing itself, and
 /// did not decide as a squad's leader that nothing needs to be said.
@@ -24,19 +24,72 @@ pub async fn owes_comment(conn: &mut Conn, task: &Task) -> Result<bool, StoreErr
     Ok(!task_transitions::has_spoken(conn, issue, task.agent_id, since).await?)
 }
 
-/// Posts what a run that wrote nothing itself printed at its end. Nothing for a mere "done"
-/// in answer to a comment.
-pub async fn post_output(app: &App, workspace_id: WorkspaceId, task: &Task, output: &str) {
+/// What a run that wrote nothing itself printed at its end, as its issue shows it. Nothing
+/// for a mere "done" in answer to a comment.
+pub fn output(task: &Task, output: &str) -> Option<Word> {
     let text = decode_escapes(output);
     if task.trigger_comment_id.is_some() && is_trivial_acknowledgement(&text) {
-        return;
+        return None;
     }
-    post(app, workspace_id, task, redact::text(&text), "comment").await;
+    word(task, redact::text(&text), "comment")
 }
 
-/// Posts why a run failed.
-pub async fn post_error(app: &App, workspace_id: WorkspaceId, task: &Task, error: &str) {
-    post(app, workspace_id, task, redact::text(error), "system").await;
+/// Why a run failed, as its issue shows it.
+pub fn error(task: &Task, error: &str) -> Option<Word> {
+    word(task, redact::text(error), "system")
+}
+
+fn word(task: &Task, content: String, kind: &'static str) -> Option<Word> {
+    task.issue_id.filter(|_| !content.is_empty())?;
+    Some(Word { content, kind })
+}
+
+/// What an issue is told of a run's end.
+#[derive(Clone, Debug)]
+pub struct Word {
+    content: String,
+    kind: &'static str,
+}
+
+/// Writes it as the agent, under the comment that started the run, in the transaction that
+/// ends the run: an end that is known has its word. Tell of it with [`comment::tell`].
+pub async fn insert(
+    conn: &mut Conn,
+    workspace_id: WorkspaceId,
+    task: &Task,
+    word: Word,
+    now: Time,
+) -> Result<Option<Posted>, StoreError> {
+    let Some(issue_id) = task.issue_id else { return Ok(None) };
+    // Whoever deleted it since must not keep the run from ending.
+    let parent_id = match task.trigger_comment_id {
+        Some(id) => comments::find(conn, id).await?.map(|parent| parent.id),
+        None => None,
+    };
+    let new = NewComment {
+        issue_id,
+        workspace_id,
+        author_type: "agent",
+        author_id: task.agent_id.0,
+        content: word.content,
+        kind: word.kind,
+        parent_id,
+        source_task_id: Some(task.id),
+    };
+    comment::insert(conn, new.at(now)).await.map(Some)
+}
+
+/// As [`insert`], for a run that has ended already. A failure is logged: it has ended whether
+/// or not anybody reads of it.
+pub async fn post(app: &App, workspace_id: WorkspaceId, task: &Task, word: Word) {
+    let (now, of) = (app.clock.now(), task.clone());
+    let posted: Result<_, StoreError> =
+        app.db.write(move |c| Box::pin(async move { insert(c, workspace_id, &of, word, now).await })).await;
+    match posted {
+        Ok(Some(posted)) => drop(comment::tell(app, posted)),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(task.id = %task.id, %error, "what a run ended with was not posted"),
+    }
 }
 
 /// The agent's answer in a chat; nothing when it printed nothing.
@@ -80,27 +133,4 @@ pub fn chat_done(app: &App, workspace_id: WorkspaceId, task: &Task, reply: Optio
         }
         payload
     });
-}
-
-/// Writes as the agent, under the comment that started the run. A failure is logged: the
-/// run has ended whether or not anybody reads of it.
-async fn post(app: &App, workspace_id: WorkspaceId, task: &Task, content: String, kind: &'static str) {
-    let Some(issue_id) = task.issue_id.filter(|_| !content.is_empty()) else { return };
-    let posted = comment::post(
-        app,
-        NewComment {
-            issue_id,
-            workspace_id,
-            author_type: "agent",
-            author_id: task.agent_id.0,
-            content,
-            kind,
-            parent_id: task.trigger_comment_id,
-            source_task_id: Some(task.id),
-        },
-    )
-    .await;
-    if let Err(error) = posted {
-        tracing::warn!(task.id = %task.id, %error, "what a run ended with was not posted");
-    }
 }

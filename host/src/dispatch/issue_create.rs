@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 use thiserror::Error;
 
-use super::assign::{self, Change, Run};
+use super::assign::{self, Change};
 use super::enqueue::{self, EnqueueError, IssueRun};
 use super::lifecycle::to_the_end;
 use super::{followers, permission};
@@ -15,6 +15,7 @@ use crate::model::ids::{IssueId, ProjectId, TaskId, WorkspaceId};
 use crate::model::issue::{Assignee, Issue};
 use crate::model::issue_body::IssueBody;
 use crate::model::subscriber::Subscriber;
+use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::{Conn, StoreError, activities, issues, projects, workspaces};
 
@@ -64,7 +65,7 @@ pub async fn create(app: &App, actor: Actor, new: NewIssue) -> Result<Created, C
     let app = app.clone();
     to_the_end(async move {
         let now = app.clock.now();
-        let Stored { created, followers, activity } =
+        let Stored { created, followers, activity, queued } =
             app.db.write(move |c| Box::pin(store(c, actor, new, now))).await?;
         let Created { issue, prefix } = &created;
         app.events.by(
@@ -75,7 +76,9 @@ pub async fn create(app: &App, actor: Actor, new: NewIssue) -> Result<Created, C
         );
         followers::tell(&app, issue.workspace_id, actor, &followers);
         followers::tell_activities(&app, actor, &[activity]);
-        start(&app, issue, Change::Created, actor, None).await;
+        if let Some(task) = queued {
+            enqueue::announce(&app, issue.workspace_id, &task);
+        }
         Ok(created)
     })
     .await
@@ -85,6 +88,7 @@ struct Stored {
     created: Created,
     followers: Vec<Subscriber>,
     activity: Activity,
+    queued: Option<Task>,
 }
 
 async fn store(conn: &mut Conn, actor: Actor, new: NewIssue, now: Time) -> Result<Stored, CreateError> {
@@ -144,33 +148,30 @@ async fn store(conn: &mut Conn, actor: Actor, new: NewIssue, now: Time) -> Resul
     }
     let activity = Activity::on_issue(workspace, issue.id, actor, "created", json!({}), now);
     activities::insert(conn, &activity).await?;
-    Ok(Stored { created: Created { issue, prefix }, followers: added, activity })
+    let queued = queue(conn, &issue, Change::Created, actor, None, now).await?;
+    Ok(Stored { created: Created { issue, prefix }, followers: added, activity, queued })
 }
 
-/// Queues the run that follows from a write, if one does. Best effort: the write stands.
-/// Says whether a task was queued.
-pub(super) async fn start(
-    app: &App,
+/// Queues the run that follows from a write, if one does, in the transaction of the write:
+/// an issue that is there has its task. What forbids a task does not forbid the write. Tell
+/// of the task after the commit.
+pub(super) async fn queue(
+    conn: &mut Conn,
     issue: &Issue,
     change: Change<'_>,
     actor: Actor,
     handoff_note: Option<String>,
-) -> bool {
-    let decided = async {
-        let mut conn = app.db.reader().await?;
-        let by = permission::of_actor(&mut conn, actor).await?;
-        assign::will_enqueue(&mut conn, issue, change, actor, by).await
-    };
-    let queued = match decided.await {
-        Ok(None) => return false,
-        Ok(Some(Run { agent_id, leads, .. })) => {
-            let run = IssueRun { leads, handoff_note, ..IssueRun::of(agent_id) };
-            enqueue::issue_run(app, issue, run).await.map(drop)
+    now: Time,
+) -> Result<Option<Task>, StoreError> {
+    let by = permission::of_actor(conn, actor).await?;
+    let Some(run) = assign::will_enqueue(conn, issue, change, actor, by).await? else { return Ok(None) };
+    let run = IssueRun { leads: run.leads, handoff_note, ..IssueRun::of(run.agent_id) };
+    match enqueue::insert_issue_run(conn, issue.clone(), run, now).await {
+        Ok(task) => Ok(Some(task)),
+        Err(EnqueueError::Store(error)) => Err(error),
+        Err(error) => {
+            tracing::warn!(issue.id = %issue.id, %error, "no task was queued for an issue");
+            Ok(None)
         }
-        Err(error) => Err(EnqueueError::Store(error)),
-    };
-    if let Err(error) = &queued {
-        tracing::warn!(issue.id = %issue.id, %error, "no task was queued for an issue");
     }
-    queued.is_ok()
 }

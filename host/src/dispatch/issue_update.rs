@@ -8,7 +8,7 @@ use super::assign::{self, Change};
 use super::cancel::{self, Cancelled};
 use super::child_done::Notice;
 use super::lifecycle::to_the_end;
-use super::{autopilot, child_done, followers, issue_create};
+use super::{autopilot, child_done, enqueue, followers, issue_create};
 use crate::app::App;
 use crate::model::activity::Activity;
 use crate::model::actor::Actor;
@@ -17,6 +17,7 @@ use crate::model::ids::{IssueId, ProjectId};
 use crate::model::issue::{Assignee, Issue};
 use crate::model::issue_body::IssueBody;
 use crate::model::subscriber::Subscriber;
+use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::autopilots::EndedRun;
 use crate::store::task_cancels::{self, CancelScope};
@@ -85,26 +86,22 @@ pub async fn update(
     to_the_end(async move {
         let now = app.clock.now();
         let described = patch.description.is_some();
-        let stored = app.db.write(move |c| Box::pin(store(c, actor, id, patch, now))).await?;
+        let batch = options.batch;
+        let stored = app.db.write(move |c| Box::pin(store(c, actor, id, patch, options, now))).await?;
         let changes = Changes { before: &stored.before, after: &stored.after, described };
         let workspace = stored.after.workspace_id;
-        app.events.by(actor, workspace, "issue:updated", || changes.event(&stored.prefix, options.batch));
+        app.events.by(actor, workspace, "issue:updated", || changes.event(&stored.prefix, batch));
         followers::tell(&app, workspace, actor, &stored.followers);
         followers::tell_activities(&app, actor, &stored.activities);
         if let Some((status, _)) = autopilot::outcome(&stored.after.status) {
             autopilot::tell_ended(&app, workspace, &stored.ended_runs, status);
         }
         stored.cancelled.announce(&app).await;
-        let mut queued = false;
-        if !options.suppress_run {
-            let change = Change::Updated {
-                assignee_changed: changes.assignee(),
-                previous_status: &stored.before.status,
-            };
-            queued = issue_create::start(&app, &stored.after, change, actor, options.handoff_note).await;
-        }
-        if queued && changes.became("cancelled") {
-            cancel::all(&app, CancelScope::Issue(id)).await?;
+        if let Some(task) = &stored.queued {
+            enqueue::announce(&app, workspace, task);
+            if changes.became("cancelled") {
+                cancel::all(&app, CancelScope::Issue(id)).await?;
+            }
         }
         if let Some(notice) = stored.notice {
             child_done::tell(&app, actor, notice).await;
@@ -122,6 +119,7 @@ struct Stored {
     activities: Vec<Activity>,
     cancelled: Cancelled,
     ended_runs: Vec<EndedRun>,
+    queued: Option<Task>,
     notice: Option<Notice>,
 }
 
@@ -130,6 +128,7 @@ async fn store(
     actor: Actor,
     id: IssueId,
     patch: Patch,
+    options: Options,
     now: Time,
 ) -> Result<Stored, UpdateError> {
     if patch.may_cancel() {
@@ -161,9 +160,16 @@ async fn store(
     };
     let ended_runs =
         if changes.status() { autopilot::follow(conn, id, &after.status, now).await? } else { Vec::new() };
+    let queued = if options.suppress_run {
+        None
+    } else {
+        let assignee_changed = changes.assignee();
+        let change = Change::Updated { assignee_changed, previous_status: &before.status };
+        issue_create::queue(conn, &after, change, actor, options.handoff_note, now).await?
+    };
     let notice = child_done::notice(conn, &before, &after).await?;
     let prefix = workspaces::find_issue_prefix(conn, after.workspace_id).await?;
-    Ok(Stored { before, after, prefix, followers: added, activities, cancelled, ended_runs, notice })
+    Ok(Stored { before, after, prefix, followers: added, activities, cancelled, ended_runs, queued, notice })
 }
 
 /// A new parent or project must be there, in the same workspace, and no issue may hang

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use super::autopilot_follow::{self, Ended};
 use super::claim::PREPARE_LEASE;
+use super::comment::{self, Posted};
+use super::completion::Word;
 use super::overlay::Overlay;
 use super::{completion, ended, escalation, quick_create, refresh, retry, wakeup};
 use crate::app::App;
@@ -115,16 +117,19 @@ pub async fn complete(
     let app = app.clone();
     to_the_end(async move {
         let now = app.clock.now();
-        let output = done.output.clone();
         // Outside the transaction: a long output takes a while to look through.
-        let reply = completion::answer(&task, &done.output, now);
-        let ended = app.db.write(move |c| Box::pin(completed(c, task, done, reply, now))).await?;
+        let words = Words {
+            reply: completion::answer(&task, &done.output, now),
+            comment: completion::output(&task, &done.output),
+        };
+        let ended =
+            app.db.write(move |c| Box::pin(completed(c, task, workspace_id, done, words, now))).await?;
         let Some(End { task, effects }) = ended else { return Ok(None) };
-        let Some(effects) = effects else { return Ok(Some(task)) };
+        let Some(mut effects) = effects else { return Ok(Some(task)) };
         tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "a task was completed");
         wake(&app, &effects.wake);
-        if effects.owes_comment && !output.is_empty() {
-            completion::post_output(&app, workspace_id, &task, &output).await;
+        if let Some(posted) = effects.posted.take() {
+            comment::tell(&app, posted);
         }
         quick_create::completed(&app, &task).await;
         completion::chat_done(&app, workspace_id, &task, effects.reply.as_ref());
@@ -149,11 +154,17 @@ pub async fn fail(
     to_the_end(async move {
         let now = app.clock.now();
         let error = failure.error.clone();
-        let reply = completion::apology(&task, &failure.error, &failure.reason, now);
+        let words = Words {
+            reply: completion::apology(&task, &failure.error, &failure.reason, now),
+            comment: completion::error(&task, &failure.error),
+        };
         let overlay = retry::overlay(&app, &task, &failure.reason).await;
-        let ended = app.db.write(move |c| Box::pin(failed(c, task, failure, reply, overlay, now))).await?;
+        let ended = app
+            .db
+            .write(move |c| Box::pin(failed(c, task, workspace_id, failure, words, overlay, now)))
+            .await?;
         let Some(End { task, effects }) = ended else { return Ok(None) };
-        let Some(effects) = effects else { return Ok(Some(task)) };
+        let Some(mut effects) = effects else { return Ok(Some(task)) };
         tracing::info!(
             task.id = %task.id, agent.id = %task.agent_id, reason = task.failure_reason, "a task failed"
         );
@@ -161,7 +172,9 @@ pub async fn fail(
         match &effects.retry {
             Some(next) => wakeup::queued(&app, workspace_id, next),
             None => {
-                completion::post_error(&app, workspace_id, &task, &error).await;
+                if let Some(posted) = effects.posted.take() {
+                    comment::tell(&app, posted);
+                }
                 quick_create::failed(&app, &task, &error).await;
             }
         }
@@ -177,9 +190,15 @@ struct End {
     effects: Option<Effects>,
 }
 
+/// What people may read of an end.
+struct Words {
+    reply: Option<Reply>,
+    comment: Option<Word>,
+}
+
 #[derive(Default)]
 struct Effects {
-    owes_comment: bool,
+    posted: Option<Posted>,
     reply: Option<Reply>,
     retry: Option<Task>,
     /// The agent as its status is now.
@@ -202,8 +221,9 @@ fn announce(app: &App, workspace_id: WorkspaceId, task: &Task, effects: &Effects
 async fn completed(
     conn: &mut Conn,
     task: Task,
+    workspace_id: WorkspaceId,
     done: Completion,
-    reply: Option<Reply>,
+    words: Words,
     now: Time,
 ) -> Result<Option<End>, StoreError> {
     agents::lock(conn, task.agent_id).await?;
@@ -215,10 +235,16 @@ async fn completed(
         // In the same transaction, so that the next turn cannot start from the old place.
         sessions::merge_pointer(conn, chat, session_id, work_dir, task.runtime_id, now).await?;
     }
+    let Words { reply, comment } = words;
     if let Some(reply) = &reply {
         sessions::insert_reply(conn, reply).await?;
     }
-    let owes_comment = completion::owes_comment(conn, &task).await?;
+    let posted = match comment {
+        Some(word) if completion::owes_comment(conn, &task).await? => {
+            completion::insert(conn, workspace_id, &task, word, now).await?
+        }
+        _ => None,
+    };
     if let Some(issue) = task.issue_id
         && task_transitions::stamp_first_execution(conn, issue, now).await?
     {
@@ -229,14 +255,15 @@ async fn completed(
     let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
     let runs = autopilot_follow::task(conn, &task, now).await?;
     let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
-    Ok(Some(End { task, effects: Some(Effects { owes_comment, reply, retry: None, agent, runs, wake }) }))
+    Ok(Some(End { task, effects: Some(Effects { posted, reply, retry: None, agent, runs, wake }) }))
 }
 
 async fn failed(
     conn: &mut Conn,
     task: Task,
+    workspace_id: WorkspaceId,
     failure: Failure,
-    reply: Option<Reply>,
+    words: Words,
     overlay: Overlay,
     now: Time,
 ) -> Result<Option<End>, StoreError> {
@@ -251,15 +278,23 @@ async fn failed(
         sessions::merge_pointer(conn, chat, session_id, work_dir, task.runtime_id, now).await?;
     }
     let retry = retry::queue(conn, &task, overlay, now).await?;
-    let reply = reply.filter(|_| retry.is_none());
+    // A run that is tried again has not had its last word.
+    let Words { reply, comment } = match retry {
+        Some(_) => Words { reply: None, comment: None },
+        None => words,
+    };
     if let Some(reply) = &reply {
         sessions::insert_reply(conn, reply).await?;
     }
+    let posted = match comment {
+        Some(word) => completion::insert(conn, workspace_id, &task, word, now).await?,
+        None => None,
+    };
     tokens::delete_of_task(conn, task.id).await?;
     let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
     let runs = autopilot_follow::task(conn, &task, now).await?;
     let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
-    Ok(Some(End { task, effects: Some(Effects { owes_comment: false, reply, retry, agent, runs, wake }) }))
+    Ok(Some(End { task, effects: Some(Effects { posted, reply, retry, agent, runs, wake }) }))
 }
 
 /// Somebody else ended the task first, or it is not that far. Its tokens go only if it is

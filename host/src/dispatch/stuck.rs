@@ -165,7 +165,9 @@ impl Row {
             Some(next) => wakeup::queued(app, workspace_id, next),
             None => {
                 let error = self.failed.error.as_deref().unwrap_or_default();
-                completion::post_error(app, workspace_id, &self.failed, error).await;
+                if let Some(word) = completion::error(&self.failed, error) {
+                    completion::post(app, workspace_id, &self.failed, word).await;
+                }
                 quick_create::failed(app, &self.failed, error).await;
             }
         }

@@ -21,5 +21,6 @@ pub mod realtime;
 pub mod router;
 pub mod skill_path;
 pub mod squad_path;
+pub mod unread;
 pub mod user;
 pub mod websocket;

@@ -9,7 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::Info;
 
-use super::{admin, cors, daemon, guard, health, observe, realtime, user};
+use super::{admin, cors, daemon, guard, health, observe, realtime, unread, user};
 use crate::app::App;
 
 /// The most a request may carry: messages and results may be long, and a skill bundle of
@@ -68,4 +68,5 @@ fn common(router: Router<App>) -> Router<App> {
             CONTENT_SECURITY_POLICY,
         ))
         .layer(from_fn(observe::requests))
+        .layer(from_fn(unread::take_in))
 }

@@ -113,6 +113,8 @@ mod tests {
     }
 
     mod grammar {
+        use std::fmt::Write;
+
         use proptest::prelude::*;
 
         use super::super::*;
@@ -151,7 +153,7 @@ mod tests {
                     let id = Uuid::from_u128(*id << 64 | 0xABCD);
                     let spelled = if *upper { id.to_string().to_uppercase() } else { id.to_string() };
                     // Line breaks keep one mention's label from reaching into another.
-                    text.extend([before, "\n[", label, "](mention://", name, "/", &spelled, ")"]);
+                    write!(text, "{before}\n[{label}](mention://{name}/{spelled})").unwrap();
                     let mention = Mention { kind, id: Some(id) };
                     if !expected.contains(&mention) {
                         expected.push(mention);

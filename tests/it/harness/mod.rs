@@ -58,7 +58,7 @@ mod seed;
 mod socket;
 mod world;
 
-pub use client::{Client, Payload, id_of};
+pub use client::{Call, Client, Payload, id_of};
 pub use gateway::{Gateway, Setup, run, run_with};
 pub use reply::{Reply, check_members, check_values};
 pub use routes::DAEMON_ROUTES;

@@ -1,7 +1,7 @@
 //! Every route of the daemon plane, for what must hold on all of them.
 
 /// Method, path, and whether the request has a body that is read.
-pub const DAEMON_ROUTES: [(&str, &str, bool); 24] = [
+pub const DAEMON_ROUTES: [(&str, &str, bool); 29] = [
     ("POST", "/api/daemon/register", true),
     ("POST", "/api/daemon/deregister", true),
     ("POST", "/api/daemon/heartbeat", true),
@@ -22,6 +22,11 @@ pub const DAEMON_ROUTES: [(&str, &str, bool); 24] = [
     ("GET", "/api/daemon/tasks/{taskId}/messages", false),
     ("GET", "/api/daemon/tasks/{taskId}/status", false),
     ("POST", "/api/daemon/tasks/{taskId}/session", true),
+    ("POST", "/api/daemon/runtimes/{runtimeId}/update/{updateId}/result", true),
+    ("POST", "/api/daemon/runtimes/{runtimeId}/models/{requestId}/result", true),
+    ("POST", "/api/daemon/runtimes/{runtimeId}/local-skills/{requestId}/result", true),
+    ("POST", "/api/daemon/runtimes/{runtimeId}/local-skills/import/{requestId}/result", true),
+    ("GET", "/api/daemon/ws", false),
     ("GET", "/api/daemon/issues/{issueId}/gc-check", false),
     ("GET", "/api/daemon/chat-sessions/{sessionId}/gc-check", false),
     ("GET", "/api/daemon/autopilot-runs/{runId}/gc-check", false),

@@ -54,7 +54,10 @@ async fn claim_timed(app: &App, request: Request, log: &mut ClaimEndpoint) -> Re
     };
     let task = match claimed? {
         None => None,
-        Some(claimed) => claim::answer(app, &claimed, &generation, delivery(&parts.headers)).await?,
+        Some(claimed) => {
+            let delivery = delivery(&parts.headers);
+            Box::pin(claim::answer(app, &claimed, &generation, delivery)).await?
+        }
     };
     let body = serde_json::to_vec(&json!({"task": task}))
         .map_err(|error| Error::internal("failed to encode the task", error))?;
