@@ -237,6 +237,25 @@ async fn every_way_into_the_queue_is_given_its_apps(engine: Engine) {
         world.a.post(format!("/api/autopilots/{autopilot}/trigger"), ()).await.expect(200);
         equipped(mode, expected).await;
     }
+    // Given away, and out of the backlog.
+    let new = json!({"title": "New", "status": "backlog", "assignee_type": "agent", "assignee_id": world.g1});
+    let waiting = id_of(&world.a.post("/api/issues", new).await.expect(201));
+    assert_eq!(service.count(), 0);
+    let path = format!("/api/issues/{waiting}");
+    world.a.put(&path, json!({"status": "todo", "title": "Newer"})).await.expect(200);
+    equipped("a promotion", true).await;
+    let other = gateway.seed_agent(world.r1, "Other", json!({})).await;
+    world.a.put(&path, json!({"assignee_id": other})).await.expect(200);
+    equipped("another agent", false).await;
+    let silent = json!({"assignee_id": world.g1, "suppress_run": true});
+    world.a.put(&path, silent).await.expect(200);
+    assert_eq!(service.count(), 0);
+    world.a.put(&path, json!({"assignee_id": other})).await.expect(200);
+    equipped("another agent again", false).await;
+    let batch =
+        json!({"issue_ids": [waiting], "updates": {"assignee_type": "agent", "assignee_id": world.g1}});
+    world.a.post("/api/issues/batch-update", batch).await.expect(200);
+    equipped("a batch", true).await;
     let done = json!({"issue_id": world.i1, "status": "completed", "completed_at": ahead(0)});
     let source = gateway.seed_task(world.g1, done).await;
     let path = format!("/api/issues/{}/rerun", world.i1);

@@ -5,11 +5,17 @@
 use serde_json::Value;
 use thiserror::Error;
 
+use super::issue_create::NewIssue;
+use super::issue_update::Patch;
+use super::preview::{self, Considered, Trigger};
 use crate::app::App;
 use crate::composio::client::UpstreamError;
 use crate::composio::{Composio, session};
-use crate::model::ids::AgentId;
-use crate::store::{StoreError, agents, connections};
+use crate::model::actor::Actor;
+use crate::model::edit::Edit;
+use crate::model::ids::{AgentId, IssueId};
+use crate::model::issue::Assignee;
+use crate::store::{StoreError, agents, connections, issues};
 
 /// Secret: never logged, never shown but in the claim.
 #[derive(Clone, Default)]
@@ -64,4 +70,54 @@ async fn build(app: &App, composio: &Composio, id: AgentId) -> Result<Overlay, O
     let servers = composio.overlay(owner, &accounts).await?;
     let apps = servers.is_some().then(|| session::apps(&accounts));
     Ok(Overlay { servers, apps })
+}
+
+/// An overlay, and the agent that it is for: whom a write starts is decided once more where
+/// it is stored.
+#[derive(Debug, Default)]
+pub struct Prepared(Option<(AgentId, Overlay)>);
+
+impl Prepared {
+    /// For the task of this agent; nothing when it was made for another.
+    pub fn of(self, agent: AgentId) -> Overlay {
+        self.0.filter(|(of, _)| *of == agent).map(|(_, overlay)| overlay).unwrap_or_default()
+    }
+
+    async fn first(app: &App, foretold: Result<Vec<Trigger>, StoreError>) -> Self {
+        // What cannot be read is found again where the write is stored.
+        let Some(trigger) = foretold.unwrap_or_default().into_iter().next() else { return Self::default() };
+        let agent = trigger.run.agent_id;
+        Self(Some((agent, prepare(app, agent).await)))
+    }
+}
+
+/// For the run that a new issue would start.
+pub async fn of_create(app: &App, actor: Actor, new: &NewIssue) -> Prepared {
+    let (Some(_), Some(assignee)) = (&app.composio, new.assignee) else { return Prepared::default() };
+    let wish = Considered {
+        assignee_type: Some(assignee.kind().to_owned()),
+        assignee_id: Some(assignee.id()),
+        status: Some(new.status.clone()),
+    };
+    Prepared::first(app, preview::of_create(app, new.workspace_id, actor, &wish).await).await
+}
+
+/// For the run that a change of an issue would start.
+pub async fn of_update(app: &App, actor: Actor, id: IssueId, patch: &Patch) -> Prepared {
+    let assignee = match patch.assignee {
+        Edit::Keep if patch.status.is_some() => None,
+        Edit::Set(assignee) => Some(assignee),
+        Edit::Keep | Edit::Clear => return Prepared::default(),
+    };
+    if app.composio.is_none() {
+        return Prepared::default();
+    }
+    let wish = Considered {
+        assignee_type: assignee.map(|assignee| assignee.kind().to_owned()),
+        assignee_id: assignee.map(Assignee::id),
+        status: patch.status.clone(),
+    };
+    let found = async { issues::find(&mut app.db.reader().await?, id).await };
+    let Ok(Some(issue)) = found.await else { return Prepared::default() };
+    Prepared::first(app, preview::of_update(app, issue.workspace_id, actor, vec![id], &wish).await).await
 }
