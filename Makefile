@@ -5,7 +5,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DATA ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help toolchain run demo test build bench lint fmt check clean
+.PHONY: help toolchain run demo test sim build bench lint fmt check clean
+SEEDS ?= 2000
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -23,6 +24,10 @@ test: toolchain ## Run every test, on SQLite and PostgreSQL
 	@.ci/postgres
 	$(CARGO) test --workspace
 
+sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, a twentieth on PostgreSQL
+	@.ci/postgres
+	SWITCHYARD_SIM_SEEDS=$(SEEDS) $(CARGO) test -p switchyard --test sim -- --nocapture
+
 build: toolchain ## Build target/release/switchyard
 	$(CARGO) build --release -p switchyard
 
@@ -36,7 +41,7 @@ lint: toolchain ## Clippy on everything, warnings are errors
 fmt: ## Check the formatting
 	$(CARGO) fmt --all --check
 
-check: fmt lint test ## All of CI, in order
+check: fmt lint test sim ## All of CI, in order
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -3,23 +3,36 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, PgConnection, SqliteConnection};
+use switchyard::model::time::Clock;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::laws::Row;
-use crate::postgres;
+use crate::server::Server;
+use crate::{block_on, postgres};
 
 const ALL: &str = "SELECT id, agent_id, runtime_id, issue_id, status, error FROM agent_task_queue
     ORDER BY created_at, id";
 
+const FILE: &str = "sim.db";
+
 pub enum Database {
-    Sqlite,
+    /// With the file that each seed begins with: migrating one takes as long as many steps.
+    Sqlite {
+        migrated: Vec<u8>,
+    },
     Postgres,
 }
 
 impl Database {
     pub fn sqlite() -> Self {
-        Self::Sqlite
+        let empty = Self::Sqlite { migrated: Vec::new() };
+        let migrated = block_on(async {
+            let place = empty.place().await;
+            Server::start(&place, &Clock::system()).await.crash().await;
+            std::fs::read(place.folder().join(FILE)).unwrap()
+        });
+        Self::Sqlite { migrated }
     }
 
     pub fn postgres() -> Self {
@@ -34,7 +47,13 @@ impl Database {
         let plugins = folder.path().join("plugins.toml");
         std::fs::write(&plugins, "").unwrap();
         let (url, name) = match self {
-            Self::Sqlite => (format!("sqlite:{}", folder.path().join("sim.db").display()), None),
+            Self::Sqlite { migrated } => {
+                let file = folder.path().join(FILE);
+                if !migrated.is_empty() {
+                    std::fs::write(&file, migrated).unwrap();
+                }
+                (format!("sqlite:{}", file.display()), None)
+            }
             Self::Postgres => {
                 let name = postgres::server().create(None).await;
                 (postgres::server().url(&name), Some(name))

@@ -448,6 +448,8 @@ impl World {
         {
             let Some((_, call)) = self.late.pop_front() else { break };
             self.finish_call(&call).await?;
+            // By itself: what happens next may change what was allowed.
+            self.look().await?;
         }
         Ok(())
     }
