@@ -14,7 +14,11 @@ pub struct ChatContext {
     prior_work_dir: Option<String>,
     /// What the user said since the agent's last word.
     message: String,
+    /// Set when it is held in Slack: whether the last word there was in a thread.
+    slack: Option<InThread>,
 }
+
+struct InThread(bool);
 
 pub async fn load_chat(
     conn: &mut Conn,
@@ -27,7 +31,11 @@ pub async fn load_chat(
     };
     let said = claim_chat::list_unanswered(conn, session, task.id, task.parent_task_id).await?;
     let said: Vec<&str> = said.iter().map(String::as_str).filter(|text| !text.trim().is_empty()).collect();
+    let slack = pointer.channel_type.as_deref() == Some("slack");
+    let thread = pointer.last_thread_id.as_deref().unwrap_or_default();
+    let in_thread = !thread.is_empty() && Some(thread) != pointer.last_message_id.as_deref();
     let mut chat = ChatContext {
+        slack: slack.then_some(InThread(in_thread)),
         title: pointer.title,
         prior_session_id: None,
         prior_work_dir: None,
@@ -59,6 +67,12 @@ impl ChatContext {
         text(body, "prior_session_id", self.prior_session_id.as_deref());
         text(body, "prior_work_dir", self.prior_work_dir.as_deref());
         text(body, "chat_message", Some(&self.message));
+        if let Some(InThread(in_thread)) = self.slack {
+            body.insert("chat_channel_type".to_owned(), "slack".into());
+            if in_thread {
+                body.insert("chat_in_thread".to_owned(), true.into());
+            }
+        }
     }
 }
 

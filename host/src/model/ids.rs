@@ -75,6 +75,8 @@ ids! {
     TriggerId,
     /// One call of a webhook.
     DeliveryId,
+    /// An app that somebody connected.
+    ConnectionId,
 }
 
 #[cfg(test)]

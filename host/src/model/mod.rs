@@ -10,6 +10,7 @@ pub mod chat;
 pub mod clean;
 pub mod cli_version;
 pub mod comment_body;
+pub mod connection;
 pub mod edit;
 pub mod failure;
 pub mod flag;

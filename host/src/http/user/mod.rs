@@ -18,6 +18,7 @@ mod comment_list;
 mod comment_path;
 mod comment_query;
 mod comments;
+mod composio;
 mod evaluation;
 mod invitations;
 mod issue_batch;
@@ -88,6 +89,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(chat::routes(app))
         .merge(chat_history::routes(app))
         .merge(labels::routes(app))
+        .merge(composio::routes(app))
 }
 
 /// A route of its own behind a token. What it does not serve is refused before anybody is
