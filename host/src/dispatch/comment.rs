@@ -13,11 +13,13 @@ use super::{escalation, followers, triggers};
 use crate::app::App;
 use crate::live::events::Event;
 use crate::model::actor::Actor;
+use crate::model::attachment::{Attachment, AttachmentBody};
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId, IssueId, TaskId, WorkspaceId};
 use crate::model::issue::{Comment, Issue};
 use crate::model::subscriber::Subscriber;
-use crate::store::{Conn, StoreError, comments, issues, resolutions};
+use crate::store::batch::Ids;
+use crate::store::{Conn, StoreError, attachments, comments, issues, resolutions};
 
 /// A comment about to be written.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct NewComment {
     pub kind: &'static str,
     pub parent_id: Option<CommentId>,
     pub source_task_id: Option<TaskId>,
+    /// Uploads on the issue to show with it.
+    pub attachments: Vec<Uuid>,
 }
 
 /// Stores what a person or an agent wrote, and starts whom it is for, other than those
@@ -54,6 +58,7 @@ pub async fn write(
 /// thread again, and tells clients. Starts nobody.
 pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
     let now = app.clock.now();
+    let uploads = Ids::of(new.attachments);
     let comment = Comment {
         id: CommentId::new(),
         issue_id: new.issue_id,
@@ -70,9 +75,10 @@ pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
         created_at: now,
         updated_at: now,
     };
-    let Posted { comment, issue, reopened, followers } =
-        app.db.write(move |c| Box::pin(store(c, comment))).await?;
-    app.events.publish(|| event(&comment, "comment:created", created(&comment, issue.as_ref())));
+    let Posted { comment, issue, attachments, reopened, followers } =
+        app.db.write(move |c| Box::pin(store(c, comment, uploads))).await?;
+    let attachments = AttachmentBody::list(&attachments, app.flags.public_url.as_deref());
+    app.events.publish(|| event(&comment, "comment:created", created(&comment, attachments, issue.as_ref())));
     if let Some(root) = reopened {
         let payload = json!({"comment": CommentBody::from(&root)});
         app.events.publish(|| event(&comment, "comment:unresolved", payload));
@@ -87,14 +93,21 @@ struct Posted {
     comment: Comment,
     /// For the event alone.
     issue: Option<Issue>,
+    attachments: Vec<Attachment>,
     reopened: Option<Comment>,
     /// Who follows the issue from now on.
     followers: Vec<Subscriber>,
 }
 
-async fn store(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> {
+async fn store(conn: &mut Conn, comment: Comment, uploads: Ids) -> Result<Posted, StoreError> {
     let now = comment.created_at;
     comments::insert(conn, &comment).await?;
+    let attachments = if uploads.is_empty() {
+        Vec::new()
+    } else {
+        attachments::bind_to_comment(conn, comment.id, comment.issue_id, &uploads).await?;
+        attachments::list_on_comments(conn, &Ids::of([comment.id.0])).await?
+    };
     if comment.author_type == "agent" {
         let agent = AgentId(comment.author_id);
         escalation::stand_down_on(conn, comment.issue_id, agent, now).await?;
@@ -109,7 +122,7 @@ async fn store(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> 
         followers.extend(followers::add(conn, comment.issue_id, author, "commenter", now).await?);
     }
     let issue = issues::find(conn, comment.issue_id).await?;
-    Ok(Posted { comment, issue, reopened, followers })
+    Ok(Posted { comment, issue, attachments, reopened, followers })
 }
 
 /// A reply opens a resolved thread again: the root that holds the resolution loses it.
@@ -129,9 +142,9 @@ fn actor(comment: &Comment) -> Option<Actor> {
     }
 }
 
-fn created(comment: &Comment, issue: Option<&Issue>) -> serde_json::Value {
+fn created(comment: &Comment, attachments: Vec<AttachmentBody>, issue: Option<&Issue>) -> serde_json::Value {
     json!({
-        "comment": CommentBody::from(comment),
+        "comment": CommentBody { attachments, ..CommentBody::from(comment) },
         "issue_title": issue.map(|issue| &issue.title),
         "issue_assignee_type": issue.and_then(|issue| issue.assignee_type.as_ref()),
         "issue_assignee_id": issue.and_then(|issue| issue.assignee_id),

@@ -97,6 +97,7 @@ async fn post(app: &App, workspace_id: WorkspaceId, task: &Task, content: String
             kind,
             parent_id: task.trigger_comment_id,
             source_task_id: Some(task.id),
+            attachments: Vec::new(),
         },
     )
     .await;
