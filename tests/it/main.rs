@@ -23,11 +23,15 @@ mod agent_sharing;
 mod agents;
 /// `/api/projects`.
 mod projects;
+/// Skills out of archives and from elsewhere.
+mod skill_import;
 /// `/api/skills`.
 mod skills;
 /// `/api/squads`.
 mod squads;
 
+/// Attachments: files up, down and away.
+mod attachments;
 /// Autopilots: what goes off, and what comes of it.
 mod autopilots;
 /// Chats, from a person's side.

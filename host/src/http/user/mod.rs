@@ -50,6 +50,7 @@ mod runtime_requests;
 mod runtime_usage;
 mod runtimes;
 mod skill_files;
+mod skill_import;
 mod skills;
 pub mod socket;
 mod squad_members;

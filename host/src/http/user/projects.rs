@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{mount_scoped, project_search};
 use super::resources::{self, ResourceBody};
+use super::{mount_scoped, project_search};
 use crate::app::App;
 use crate::http::body::{Body, Sent, StrictBody};
 use crate::http::error::{Error, ErrorBody};

@@ -1,8 +1,8 @@
 //! `POST /api/upload-file`: a form with a file, which goes to disk as it arrives.
 
 use axum::Json;
-use axum::extract::multipart::{Field, Multipart, MultipartRejection};
 use axum::extract::DefaultBodyLimit;
+use axum::extract::multipart::{Field, Multipart, MultipartRejection};
 use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
