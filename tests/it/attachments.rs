@@ -176,7 +176,6 @@ async fn a_hostile_name_is_only_a_name(gateway: &Gateway) {
         ("/etc/x.conf", "x.conf", "x.conf", ".conf"),
         ("a;b.txt", "a;b.txt", "a_b.txt", ".txt"),
         ("..\\x.txt", "..\\x.txt", ".._x.txt", ".txt"),
-        ("t\u{7f}.txt", "t\u{7f}.txt", "t_.txt", ".txt"),
         ("é日.tar.gz", "é日.tar.gz", "é日.tar.gz", ".gz"),
         ("x.", "x.", "x.", "."),
         ("x.a b", "x.a b", "x.a b", ""),
@@ -195,6 +194,13 @@ async fn a_hostile_name_is_only_a_name(gateway: &Gateway) {
     let down = world.a.get(file["download_url"].as_str().unwrap()).await;
     let disposition = down.header("content-disposition");
     assert_eq!(disposition.matches('"').count(), 2, "{disposition}");
+
+    // No form can carry a control character in a name, but a row could.
+    let odd = Form::default().file("t\u{1}.txt", "x");
+    refused(&world.a, odd, 400, "file too large or invalid multipart form").await;
+    gateway.change("attachment", id_of(&file), "filename", json!("t\u{7f}\r\nX: y.txt")).await;
+    let down = world.a.get(file["download_url"].as_str().unwrap()).await;
+    assert_eq!(down.header("content-disposition"), "attachment; filename=\"t___X: y.txt\"");
 
     let secret = gateway.folder().join("secret.txt");
     std::fs::write(&secret, "secret").unwrap();

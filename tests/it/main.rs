@@ -139,6 +139,8 @@ mod sweep;
 mod task_routes;
 /// The tree: importers, pairs of files, documents, contracts.
 mod tidy;
+/// The user plane: customs that hold on every route, and paths that cross several.
+mod user_plane;
 /// What happens in a workspace, as it happens.
 mod user_socket;
 /// Autopilots that are set off from outside.
