@@ -25,7 +25,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where operators do.
     pub admin_listen: SocketAddr,
-    /// Holds the embedded database and the compiled plugins.
+    /// Holds the embedded database, the compiled plugins and what was uploaded.
     pub data_dir: PathBuf,
     /// `sqlite:PATH` or `postgres://…`; absent means SQLite in the data dir.
     #[serde(default)]
@@ -38,6 +38,8 @@ pub struct Config {
     pub code_cache_dir: Option<PathBuf>,
     /// Seconds between two sweeps; 0 sweeps only when an operator asks.
     pub sweep_every: u32,
+    /// The most bytes that one upload may carry, its form around it included.
+    pub max_upload_bytes: usize,
     /// What is logged, as `level` or `module=level,…`.
     pub log: String,
     /// `text` or `json`, on standard error.
@@ -55,7 +57,7 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 9] = [
+pub const KEYS: [&str; 10] = [
     "listen",
     "admin_listen",
     "data_dir",
@@ -63,6 +65,7 @@ pub const KEYS: [&str; 9] = [
     "plugins",
     "code_cache_dir",
     "sweep_every",
+    "max_upload_bytes",
     "log",
     "log_format",
 ];
@@ -77,6 +80,7 @@ impl Default for Config {
             plugins: None,
             code_cache_dir: None,
             sweep_every: 30,
+            max_upload_bytes: 100 << 20,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -108,6 +112,11 @@ impl Config {
     /// Where compiled plugins are kept.
     pub fn code_cache(&self) -> PathBuf {
         self.code_cache_dir.clone().unwrap_or_else(|| self.data_dir.join("code-cache"))
+    }
+
+    /// Where uploaded files are kept.
+    pub fn uploads(&self) -> PathBuf {
+        self.data_dir.join("uploads")
     }
 
     /// The time between two sweeps, if there are any.
@@ -145,6 +154,11 @@ pub fn flags() -> Flags {
             .filter(|url| !url.is_empty()),
         trusted_proxies: networks(&var("MULTICA_TRUSTED_PROXIES")),
     }
+}
+
+/// What the addresses of uploaded files begin with.
+pub fn upload_base_url() -> String {
+    std::env::var("LOCAL_UPLOAD_BASE_URL").unwrap_or_default()
 }
 
 /// The comma list, else the one site, else where front ends are developed.

@@ -32,6 +32,7 @@ use crate::plugin;
 use crate::plugin::plugins::{Plugins, Settings};
 use crate::store::Db;
 use crate::telemetry;
+use crate::uploads::Uploads;
 
 /// How long requests under way may take when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -121,6 +122,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         clock,
         plugins,
         traces: TraceLog::default(),
+        uploads: Uploads::new(config.uploads(), config.max_upload_bytes, &config::upload_base_url()),
         events: Events::default(),
         wakeups: Wakeups::new(hub.clone()),
         hub,

@@ -21,7 +21,7 @@ async fn run(client: &Client, autopilot: Uuid, run: &Value) -> Value {
     client.get(format!("/api/autopilots/{autopilot}/runs/{}", id_of(run))).await.expect(200)
 }
 
-/// Item 155.
+/// User item 155.
 #[apply(on_both)]
 async fn mistakes_are_told_in_the_order_of_the_members(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -136,6 +136,7 @@ async fn only_some_may_change_an_autopilot(gateway: &Gateway) {
     world.c.get(format!("/api/autopilots/{other}")).await.refused(404, "autopilot not found");
 }
 
+/// User item 159.
 #[apply(on_both)]
 async fn what_is_sent_changes_and_the_rest_stays(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -177,7 +178,7 @@ async fn what_is_sent_changes_and_the_rest_stays(gateway: &Gateway) {
     world.a.post(format!("{at}/trigger"), ()).await.refused(400, "autopilot is not active");
 }
 
-/// Items 156 and 160.
+/// User items 156 and 160.
 #[apply(on_both)]
 async fn an_autopilot_makes_an_issue_and_follows_it(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -252,7 +253,7 @@ async fn a_run_fails_with_the_last_task_of_its_issue(gateway: &Gateway) {
     check_values(&ended, &json!({"status": "failed", "failure_reason": "lost again"}));
 }
 
-/// Items 157, 158, 165 and 166.
+/// User items 157 and 158. Domain items 165 and 166.
 #[apply(on_both)]
 async fn a_run_without_an_issue_needs_a_runtime_that_is_there(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -296,7 +297,7 @@ async fn a_run_without_an_issue_needs_a_runtime_that_is_there(gateway: &Gateway)
     assert_eq!(gateway.value(QUEUED, json!([])).await, 1);
 }
 
-/// Item 168, and the other reasons for which nothing starts.
+/// Domain item 168, and the other reasons for which nothing starts.
 #[apply(on_both)]
 async fn a_run_that_may_not_start_is_skipped(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -351,7 +352,7 @@ async fn until(world: &World, autopilot: Uuid, runs: usize) -> Vec<Value> {
     }
 }
 
-/// Item 167: a time that is due runs once, however many look, and the latest of those that
+/// Domain item 167: a time that is due runs once, however many look, and the latest of those that
 /// were missed is the one.
 #[apply(on_both)]
 async fn a_schedule_that_was_missed_runs_once(gateway: &Gateway) {

@@ -40,7 +40,7 @@ async fn queued(gateway: &Gateway, issue: &Value) -> Vec<Value> {
     gateway.rows(sql, json!([issue["id"]])).await
 }
 
-/// Items 169 and 110.
+/// Domain item 169. User item 110.
 #[apply(on_both)]
 async fn the_last_child_tells_the_parents_agent(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -81,7 +81,7 @@ async fn the_last_child_tells_the_parents_agent(gateway: &Gateway) {
     assert_eq!(queued(gateway, &parent).await.len(), 1);
 }
 
-/// Items 170 and 111.
+/// Domain item 170. User item 111.
 #[apply(on_both)]
 async fn stages_end_one_after_the_other(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::comment_cast::{Cast, answer, at, say, speak, uuid};
 use crate::harness::Gateway;
 
-/// Items 124, 125 and 153: a person's comment is for the assignee, once while it waits.
+/// User items 124 and 125. Domain item 153: a person's comment is for the assignee, once while it waits.
 #[apply(on_both)]
 async fn a_comment_starts_the_assignee(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -29,7 +29,7 @@ async fn a_comment_starts_the_assignee(gateway: &Gateway) {
     assert_eq!(cast.started(issue).await, [cast.a, cast.a], "what runs does not count");
 }
 
-/// Items 126, 127, 143, 144, 145 and 146.
+/// User items 126 and 127. Domain items 143, 144, 145 and 146.
 #[apply(on_both)]
 async fn a_mention_is_for_whom_it_names(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -52,7 +52,7 @@ async fn a_mention_is_for_whom_it_names(gateway: &Gateway) {
     assert_eq!(cast.started(done).await, [cast.b], "whatever the issue's status");
 }
 
-/// Items 129, 141 and 142.
+/// User item 129. Domain items 141 and 142.
 #[apply(on_both)]
 async fn notes_and_mentions_of_people_are_for_nobody(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -98,7 +98,7 @@ async fn a_mention_of_nobody_is_passed_over(gateway: &Gateway) {
     assert_eq!(cast.started(issue).await, [cast.b]);
 }
 
-/// Items 128, 147 and 148.
+/// User item 128. Domain items 147 and 148.
 #[apply(on_both)]
 async fn a_squad_is_called_through_its_leader(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -146,7 +146,7 @@ async fn the_first_mention_gives_the_role(gateway: &Gateway) {
     }
 }
 
-/// Items 130 and 149.
+/// User item 130. Domain item 149.
 #[apply(on_both)]
 async fn an_agent_without_a_mention_reaches_only_a_squad(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -164,7 +164,7 @@ async fn an_agent_without_a_mention_reaches_only_a_squad(gateway: &Gateway) {
     assert_eq!((uuid(&tasks[0]["agent_id"]), &tasks[0]["is_leader_task"]), (cast.a, &json!(true)));
 }
 
-/// Items 131, 150, 151 and 152, but for who stands by.
+/// User item 131 and domain items 150, 151 and 152, but for who stands by.
 #[apply(on_both)]
 async fn a_reply_goes_on_with_whom_the_thread_is_about(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -212,7 +212,7 @@ async fn a_reply_goes_on_with_whom_the_thread_is_about(gateway: &Gateway) {
     assert!(tasks.iter().all(|task| task["status"] != "deferred"), "with two, nobody stands by");
 }
 
-/// Items 145 and 154.
+/// User item 145. Domain item 154.
 #[apply(on_both)]
 async fn an_author_may_leave_agents_out(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -223,7 +223,7 @@ async fn an_author_may_leave_agents_out(gateway: &Gateway) {
     assert_eq!(cast.started(issue).await, [cast.b]);
 }
 
-/// Items 178 and 190: what counts is the person at the top of the chain.
+/// User item 190. Domain item 178: what counts is the person at the top of the chain.
 #[apply(on_both)]
 async fn an_agent_acts_for_the_person_behind_it(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -278,7 +278,7 @@ async fn a_chain_of_agents_keeps_its_person(gateway: &Gateway) {
     assert_eq!(gateway.value(said, json!([])).await, task.to_string());
 }
 
-/// Item 144: what the preview says is what happens.
+/// User item 144: what the preview says is what happens.
 #[apply(on_both)]
 async fn a_preview_names_whom_a_comment_would_start(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;

@@ -39,7 +39,7 @@ async fn a_comment_has_its_shape(gateway: &Gateway) {
     assert_eq!(parent, reply["id"], "the very comment that was answered");
 }
 
-/// Item 134 and the refusals in their order.
+/// User item 134 and the refusals in their order.
 #[apply(on_both)]
 async fn what_is_wrong_with_a_comment_is_said(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -83,7 +83,7 @@ async fn what_is_wrong_with_a_comment_is_said(gateway: &Gateway) {
     gateway.anonymous().get("/api/comments/x/y").await.refused(401, "missing authorization");
 }
 
-/// Items 132 and 157: an agent that a comment started answers that comment.
+/// User item 132. Domain item 157: an agent that a comment started answers that comment.
 #[apply(on_both)]
 async fn an_agent_answers_the_comment_that_started_it(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -104,7 +104,7 @@ async fn an_agent_answers_the_comment_that_started_it(gateway: &Gateway) {
     say(&free, assigned, "x").await;
 }
 
-/// Items 133 and 158; what a leader records is read in `squad_evaluation`.
+/// User item 133. Domain item 158; what a leader records is read in `squad_evaluation`.
 #[apply(on_both)]
 async fn a_leader_that_chose_silence_is_silent(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -125,7 +125,7 @@ async fn a_leader_that_chose_silence_is_silent(gateway: &Gateway) {
     assert_eq!(gateway.value(said, json!([issue])).await, 0, "its end is silent too");
 }
 
-/// Items 141 and 156: another text stops whom the old one started and starts whom it is for.
+/// User item 141. Domain item 156: another text stops whom the old one started and starts whom it is for.
 #[apply(on_both)]
 async fn an_edit_starts_anew(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -194,7 +194,7 @@ async fn an_edit_needs_both_to_be_allowed(gateway: &Gateway) {
     assert_eq!(cast.started(issue).await, [hers, cast.a]);
 }
 
-/// Item 142.
+/// User item 142.
 #[apply(on_both)]
 async fn a_deleted_comment_takes_its_answers_and_tasks_along(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -214,7 +214,7 @@ async fn a_deleted_comment_takes_its_answers_and_tasks_along(gateway: &Gateway) 
     cast.owner.delete(format!("/api/comments/{comment}")).await.refused(404, "comment not found");
 }
 
-/// Item 143: a thread is settled by one comment at most, and a reply opens it again.
+/// User item 143: a thread is settled by one comment at most, and a reply opens it again.
 #[apply(on_both)]
 async fn a_thread_is_settled_by_one_comment(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;

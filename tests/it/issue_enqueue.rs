@@ -36,7 +36,7 @@ async fn statuses(gateway: &Gateway, issue: &Value) -> Vec<String> {
     rows.iter().map(|row| row["status"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Items 128 and 129; 99 of the user plane.
+/// Domain items 128 and 129. User item 99.
 #[apply(on_both)]
 async fn an_assigned_issue_starts_its_agent_unless_it_waits_in_the_backlog(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -87,7 +87,7 @@ async fn leaving_the_backlog_for_the_end_starts_nothing(gateway: &Gateway) {
     assert!(tasks(gateway, &issue).await.is_empty());
 }
 
-/// Items 131 to 133; 105 and 106 of the user plane.
+/// Domain items 131 to 133. User items 105 and 106.
 #[apply(on_both)]
 async fn another_assignee_stops_what_ran_and_starts(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -117,7 +117,7 @@ async fn another_assignee_stops_what_ran_and_starts(gateway: &Gateway) {
     assert_eq!(statuses(gateway, &issue).await, ["cancelled", "cancelled", "cancelled", "queued"]);
 }
 
-/// Item 134; 107 of the user plane, and its token.
+/// Domain item 134, and the token. User item 107.
 #[apply(on_both)]
 async fn a_cancelled_issue_stops_its_tasks_and_a_done_one_does_not(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -139,7 +139,7 @@ async fn a_cancelled_issue_stops_its_tasks_and_a_done_one_does_not(gateway: &Gat
     gateway.assert_settled().await;
 }
 
-/// Item 135; 104 of the user plane.
+/// Domain item 135. User item 104.
 #[apply(on_both)]
 async fn an_agent_does_not_start_itself_on_the_issue_it_works_on(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -163,7 +163,7 @@ async fn an_agent_does_not_start_itself_on_the_issue_it_works_on(gateway: &Gatew
     assert_eq!(statuses(gateway, &own).await, ["running", "queued"]);
 }
 
-/// Items 136 and 137; 100 of the user plane.
+/// Domain items 136 and 137. User item 100.
 #[apply(on_both)]
 async fn a_squad_is_its_leader_who_must_be_reachable(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -181,7 +181,7 @@ async fn a_squad_is_its_leader_who_must_be_reachable(gateway: &Gateway) {
     assert_eq!(statuses(gateway, &patient).await, ["queued"]);
 }
 
-/// Items 101 and 102 of the user plane; 177 of the domain.
+/// User items 101 and 102. Domain item 177.
 #[apply(on_both)]
 async fn not_everybody_can_be_given_work(gateway: &Gateway) {
     let world = gateway.world().await;

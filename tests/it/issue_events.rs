@@ -27,6 +27,7 @@ fn payload<'a>(events: &'a [Value], kind: &str) -> &'a Value {
     &event.unwrap_or_else(|| panic!("no {kind} among {events:?}"))["payload"]
 }
 
+/// User items 179 and 180.
 #[apply(on_both)]
 async fn a_write_is_told_before_what_follows_from_it(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -128,7 +129,7 @@ async fn what_changes_nothing_is_not_told(gateway: &Gateway) {
     assert_eq!(heard(&mut watcher).await, Vec::<Value>::new());
 }
 
-/// Item 160 of the domain; 182 of the user plane.
+/// Domain item 160. User item 182.
 #[apply(on_both)]
 async fn a_prompt_is_between_who_asked_and_the_agent(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -23,11 +23,15 @@ mod agent_sharing;
 mod agents;
 /// `/api/projects`.
 mod projects;
+/// Skills out of archives and from elsewhere.
+mod skill_import;
 /// `/api/skills`.
 mod skills;
 /// `/api/squads`.
 mod squads;
 
+/// Attachments: files up, down and away.
+mod attachments;
 /// Autopilots: what goes off, and what comes of it.
 mod autopilots;
 /// Chats, from a person's side.
@@ -137,6 +141,8 @@ mod sweep;
 mod task_routes;
 /// The tree: importers, pairs of files, documents, contracts.
 mod tidy;
+/// The user plane: customs that hold on every route, and paths that cross several.
+mod user_plane;
 /// What happens in a workspace, as it happens.
 mod user_socket;
 /// Autopilots that are set off from outside.

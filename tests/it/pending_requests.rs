@@ -204,7 +204,7 @@ async fn what_waits_outlives_the_gateway(gateway: &Gateway) {
     assert_eq!(user.beat(runtime).await["pending_model_list"]["id"], json!(models));
 }
 
-/// Item 203.
+/// Daemon item 203. User item 56.
 #[apply(on_both)]
 async fn a_request_that_takes_too_long_times_out_when_it_is_looked_at(gateway: &Gateway) {
     let user = gateway.user();
@@ -236,7 +236,7 @@ async fn a_request_that_takes_too_long_times_out_when_it_is_looked_at(gateway: &
     user.get(format!("/api/runtimes/{runtime}/models/{silent}")).await.refused(404, "request not found");
 }
 
-/// An update that took too long makes room for another. Item 200.
+/// An update that took too long makes room for another. Daemon item 200. User item 54, its second request.
 #[apply(on_both)]
 async fn one_update_at_a_time(gateway: &Gateway) {
     let user = gateway.user();
@@ -262,6 +262,7 @@ async fn one_update_at_a_time(gateway: &Gateway) {
 }
 
 /// Who may ask for what, and in which words they are refused.
+/// User items 55, 57 and 59, as far as they refuse.
 #[apply(on_both)]
 async fn requests_are_checked_in_order(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -13,7 +13,7 @@ async fn ask(client: &Client, body: Value) -> Uuid {
     answer["task_id"].as_str().unwrap().parse().unwrap()
 }
 
-/// Item 160.
+/// Domain item 160. User item 115, when all is well.
 #[apply(on_both)]
 async fn a_prompt_becomes_a_task_of_its_own(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -47,7 +47,7 @@ async fn a_prompt_becomes_a_task_of_its_own(gateway: &Gateway) {
     assert!(world.a.claim(world.r1).await.is_none());
 }
 
-/// Item 161, and the order of what is wrong.
+/// Domain item 161. User item 115, and the order of what is wrong.
 #[apply(on_both)]
 async fn what_cannot_be_asked_is_refused_in_order(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -110,7 +110,7 @@ async fn what_cannot_be_asked_is_refused_in_order(gateway: &Gateway) {
     assert!(gateway.rows("SELECT id FROM agent_task_queue", json!([])).await.is_empty());
 }
 
-/// Items 162 and 186.
+/// Domain item 162. User item 186, but for attachments.
 #[apply(on_both)]
 async fn the_issue_that_was_made_is_bound_to_its_task_and_reported(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -25,7 +25,7 @@ async fn report(
     client.post(format!("/api/daemon/runtimes/{runtime}/{what}/{id}/result"), body).await
 }
 
-/// Item 198.
+/// Daemon item 198. User item 54, its result.
 #[apply(on_both)]
 async fn an_update_ends_once(gateway: &Gateway) {
     let user = gateway.user();
@@ -66,7 +66,7 @@ async fn an_update_report_must_make_sense(gateway: &Gateway) {
     assert_eq!(poll(a, r1, "update", &id).await["status"], "completed");
 }
 
-/// Items 201 and 202.
+/// Daemon items 201 and 202. User item 55.
 #[apply(on_both)]
 async fn models_come_back_as_they_were_reported(gateway: &Gateway) {
     let user = gateway.user();
@@ -132,7 +132,7 @@ fn bundle(name: &str, files: Value) -> Value {
     }})
 }
 
-/// Item 205.
+/// Daemon item 205. User item 58.
 #[apply(on_both)]
 async fn an_imported_skill_is_created_with_overrides_and_without_unsafe_files(gateway: &Gateway) {
     let user = gateway.user();

@@ -17,7 +17,7 @@ async fn why(client: &Client, task: Uuid) -> Value {
     client.get(format!("/api/tasks/{task}/why")).await.expect(200)
 }
 
-/// Items 119 and 123.
+/// User items 119 and 123.
 #[apply(on_both)]
 async fn an_issue_shows_what_runs_and_ran(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -41,7 +41,7 @@ async fn an_issue_shows_what_runs_and_ran(gateway: &Gateway) {
     world.c.get(path("task-runs")).await.refused(404, "issue not found");
 }
 
-/// Item 120, and who may.
+/// User item 120, and who may.
 #[apply(on_both)]
 async fn a_cancel_is_final_and_can_be_repeated(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -125,7 +125,7 @@ async fn a_stopped_turn_gives_its_message_back_or_says_that_it_stopped(gateway: 
     assert_eq!(left, expected);
 }
 
-/// Items 121 and 122.
+/// User items 121 and 122.
 #[apply(on_both)]
 async fn messages_and_usage_are_shown(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -166,7 +166,7 @@ async fn messages_and_usage_are_shown(gateway: &Gateway) {
     assert_eq!(world.a.get(&usage).await.expect(200)["total_input_tokens"], i64::MAX);
 }
 
-/// Items 116, 173 and 174.
+/// User item 116. Domain items 173 and 174.
 #[apply(on_both)]
 async fn a_rerun_stops_its_agents_tasks_and_begins_afresh(gateway: &Gateway) {
     let world = gateway.world().await;

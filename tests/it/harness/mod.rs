@@ -48,6 +48,7 @@
 mod admin;
 mod client;
 mod database;
+mod form;
 mod gateway;
 mod invariants;
 mod postgres;
@@ -59,6 +60,7 @@ mod socket;
 mod world;
 
 pub use client::{Call, Client, Payload, id_of};
+pub use form::Form;
 pub use gateway::{Gateway, run, run_with};
 pub use reply::{Reply, check_members, check_values};
 pub use routes::DAEMON_ROUTES;

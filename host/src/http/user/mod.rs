@@ -7,6 +7,8 @@ mod agent_env;
 mod agent_skills;
 mod agent_update;
 mod agents;
+mod attachment_bytes;
+mod attachments;
 mod autopilot_fields;
 mod autopilot_runs;
 mod autopilots;
@@ -36,7 +38,9 @@ mod login;
 mod me;
 mod members;
 mod metadata;
+mod project_search;
 mod projects;
+mod pull_requests;
 mod quick_create;
 mod reactions;
 mod resolutions;
@@ -46,6 +50,7 @@ mod runtime_requests;
 mod runtime_usage;
 mod runtimes;
 mod skill_files;
+mod skill_import;
 mod skills;
 pub mod socket;
 mod squad_members;
@@ -57,6 +62,7 @@ mod timeline;
 mod tokens;
 mod trigger_preview;
 mod triggers;
+mod uploads;
 mod webhooks;
 mod workspaces;
 
@@ -88,6 +94,9 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(chat::routes(app))
         .merge(chat_history::routes(app))
         .merge(labels::routes(app))
+        .merge(attachments::routes(app))
+        .merge(attachment_bytes::routes(app))
+        .merge(uploads::routes(app))
 }
 
 /// A route of its own behind a token. What it does not serve is refused before anybody is

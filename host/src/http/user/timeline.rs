@@ -15,6 +15,7 @@ use crate::http::error::{Error, ErrorBody};
 use crate::http::issue_path::IssueInPath;
 use crate::http::query::Query;
 use crate::model::activity::Activity;
+use crate::model::attachment::AttachmentBody;
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{CommentId, IssueId, TaskId, parse_uuid};
 use crate::model::reaction::CommentReaction;
@@ -65,6 +66,8 @@ struct Entry {
     comment_type: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reactions: Vec<CommentReaction>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<AttachmentBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,7 +101,7 @@ async fn timeline(
 ) -> Result<Response, Error> {
     let failed = |error| Error::internal("failed to list the timeline", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
-    let mut entries = entries(&mut conn, issue.id).await.map_err(failed)?;
+    let mut entries = entries(&app, &mut conn, issue.id).await.map_err(failed)?;
     let TimelineQuery { limit, before, after, around } = query;
     if limit.or(before).or(after).is_none() && around.is_none() {
         return Ok(Json(entries).into_response());
@@ -117,10 +120,10 @@ async fn timeline(
     Ok(Json(timeline).into_response())
 }
 
-async fn entries(conn: &mut Conn, issue: IssueId) -> Result<Vec<Entry>, StoreError> {
+async fn entries(app: &App, conn: &mut Conn, issue: IssueId) -> Result<Vec<Entry>, StoreError> {
     let comments = comments::list(conn, issue, None, MOST).await?;
     let activities = activities::list_of_issue(conn, issue, MOST).await?;
-    let said = bodies(conn, &comments).await?;
+    let said = bodies(app, conn, &comments).await?;
     let said = comments.iter().map(|comment| comment.created_at).zip(said.into_iter().map(Entry::from));
     let done = activities.into_iter().map(|activity| (activity.created_at, Entry::from(activity)));
     let mut entries: Vec<_> = said.chain(done).collect();
@@ -143,6 +146,7 @@ impl From<CommentBody> for Entry {
             updated_at: Some(comment.updated_at),
             comment_type: Some(comment.kind),
             reactions: comment.reactions,
+            attachments: comment.attachments,
             resolved_at: comment.resolved_at,
             resolved_by_type: comment.resolved_by_type,
             resolved_by_id: comment.resolved_by_id,
@@ -166,6 +170,7 @@ impl From<Activity> for Entry {
             updated_at: None,
             comment_type: None,
             reactions: Vec::new(),
+            attachments: Vec::new(),
             resolved_at: None,
             resolved_by_type: None,
             resolved_by_id: None,
