@@ -6,7 +6,9 @@ use utoipa::openapi::path::{Operation, PathItem, Paths};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{ContentBuilder, Info, Object, OpenApi, Ref, RefOr, ResponseBuilder, Type};
+use utoipa::openapi::{
+    Content, ContentBuilder, Info, Object, OpenApi, Ref, RefOr, ResponseBuilder, Schema, Type,
+};
 
 use crate::auth::cookie;
 
@@ -41,13 +43,17 @@ pub fn guarded(paths: &mut Paths, guard: Guard) {
             operation.responses.responses.remove("401");
             refuse(operation, "401", "No token, or one that is not valid", media);
             refuse(operation, "503", "The database does not answer; try again", media);
+            // Nor does it let a login change anything that another site's page asks for.
             if guard != Guard::Daemon && method != "get" {
-                let csrf = operation.responses.responses.remove("403");
-                let description = match &csrf {
-                    Some(RefOr::T(stated)) if !stated.description.is_empty() => stated.description.clone(),
-                    _ => "Not allowed, or a login without its `X-CSRF-Token`".to_owned(),
+                let stated = operation.responses.responses.remove("403");
+                let description = match &stated {
+                    Some(RefOr::T(stated)) if !stated.description.is_empty() => stated.description.as_str(),
+                    _ => "Not allowed, or a login without its `X-CSRF-Token`",
                 };
-                refuse(operation, "403", &description, media);
+                refuse(operation, "403", description, media);
+            }
+            if guard != Guard::Daemon {
+                refuse(operation, "403", "Not allowed", &[JSON]);
             }
             if guard == Guard::Workspace {
                 refuse(operation, "400", "The request is malformed, or names no workspace", &[JSON]);
@@ -80,10 +86,11 @@ pub fn finished(mut document: OpenApi) -> OpenApi {
                 refuse(operation, "400", "The request is malformed", &[JSON]);
                 refuse(operation, "404", "No such thing, or not the caller's", &[JSON]);
             }
-            if operation.security.is_some() {
+            if path.starts_with("/api/") || path.starts_with("/auth/") {
                 refuse(operation, "500", "The gateway failed", &[JSON]);
+                refuse(operation, "503", "The database does not answer; try again", &[JSON]);
             }
-            describe_all(operation);
+            complete_all(operation);
         }
     }
     let components = document.components.get_or_insert_default();
@@ -106,20 +113,28 @@ fn refuse(operation: &mut Operation, status: &str, description: &str, media: &[&
     }
     let mut response = ResponseBuilder::new().description(description);
     for kind in media {
-        let schema: RefOr<_> = if *kind == JSON {
-            Ref::from_schema_name("ErrorBody").into()
-        } else {
-            Object::with_type(Type::String).into()
-        };
-        response = response.content(*kind, ContentBuilder::new().schema(Some(schema)).build());
+        response = response.content(*kind, content(kind));
     }
     operation.responses.responses.insert(status.to_owned(), response.build().into());
 }
 
-/// Every response has a description, if only the name of its status.
-fn describe_all(operation: &mut Operation) {
+fn content(kind: &str) -> Content {
+    let schema: RefOr<Schema> = if kind == JSON {
+        Ref::from_schema_name("ErrorBody").into()
+    } else {
+        Object::with_type(Type::String).into()
+    };
+    ContentBuilder::new().schema(Some(schema)).build()
+}
+
+/// Every response has a description, if only the name of its status, and every refusal the
+/// body that refusals have.
+fn complete_all(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
+        if response.content.is_empty() && status.starts_with(['4', '5']) {
+            response.content.insert(JSON.to_owned(), RefOr::T(content(JSON)));
+        }
         if response.description.is_empty() {
             let status = StatusCode::from_bytes(status.as_bytes()).ok();
             let name = status.and_then(|status| status.canonical_reason()).unwrap_or("Answer");
