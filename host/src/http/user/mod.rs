@@ -69,6 +69,7 @@ mod workspaces;
 use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use super::document::{self, Guard};
 use super::guard;
 use crate::app::App;
 
@@ -102,26 +103,30 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
 /// A route of its own behind a token. What it does not serve is refused before anybody is
 /// asked who they are.
 pub fn alone(app: &App, route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    let (schemas, paths, methods) = route;
+    let (schemas, mut paths, methods) = route;
+    document::guarded(&mut paths, Guard::User);
     (schemas, paths, methods.route_layer(from_fn_with_state(app.clone(), guard::user_plane)))
 }
 
 /// As [`alone`], with the workspace from a header or the query.
 pub fn alone_scoped(app: &App, route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    let (schemas, paths, methods) = route;
+    let (schemas, mut paths, methods) = route;
+    document::guarded(&mut paths, Guard::Workspace);
     let methods = methods.route_layer(from_fn_with_state(app.clone(), guard::scoped));
     alone(app, (schemas, paths, methods))
 }
 
 /// A prefix under which everything asks for a token before it is matched.
-pub fn mount(app: &App, prefix: &str, routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+pub fn mount(app: &App, prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+    document::guarded(&mut routes.get_openapi_mut().paths, Guard::User);
     let routes =
         routes.fallback(guard::page_not_found).layer(from_fn_with_state(app.clone(), guard::user_plane));
     OpenApiRouter::new().nest(prefix, routes)
 }
 
 /// As [`mount`], with the workspace from a header or the query.
-pub fn mount_scoped(app: &App, prefix: &str, routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+pub fn mount_scoped(app: &App, prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+    document::guarded(&mut routes.get_openapi_mut().paths, Guard::Workspace);
     let routes = routes
         .fallback(guard::page_not_found)
         .layer(from_fn_with_state(app.clone(), guard::scoped))

@@ -1,7 +1,6 @@
 //! What was said and what was done on an issue, in one list.
 
 use axum::Json;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -90,34 +89,41 @@ struct Timeline {
     target_index: Option<usize>,
 }
 
+/// A list, or an object when a page is asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum TimelineBody {
+    Entries(Vec<Entry>),
+    Page(Timeline),
+}
+
 /// The entries, the oldest first; an object with the newest first when a page is asked for.
 #[utoipa::path(get, path = "/{id}/timeline", tag = "issues",
     params(("id" = String, Path, description = "The id, or an identifier such as `KEY-12`"), TimelineQuery),
-    responses((status = 200, body = [Entry]), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = TimelineBody), (status = 404, body = ErrorBody)))]
 async fn timeline(
     app: App,
     IssueInPath(issue): IssueInPath,
     Query(query): Query<TimelineQuery>,
-) -> Result<Response, Error> {
+) -> Result<Json<TimelineBody>, Error> {
     let failed = |error| Error::internal("failed to list the timeline", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
     let mut entries = entries(&app, &mut conn, issue.id).await.map_err(failed)?;
     let TimelineQuery { limit, before, after, around } = query;
     if limit.or(before).or(after).is_none() && around.is_none() {
-        return Ok(Json(entries).into_response());
+        return Ok(Json(TimelineBody::Entries(entries)));
     }
     entries.reverse();
     let target = around.as_deref().and_then(parse_uuid);
     let target_index = target.and_then(|id| entries.iter().position(|entry| entry.id == id));
-    let timeline = Timeline {
+    Ok(Json(TimelineBody::Page(Timeline {
         entries,
         next_cursor: None,
         prev_cursor: None,
         has_more_before: false,
         has_more_after: false,
         target_index,
-    };
-    Ok(Json(timeline).into_response())
+    })))
 }
 
 async fn entries(app: &App, conn: &mut Conn, issue: IssueId) -> Result<Vec<Entry>, StoreError> {
