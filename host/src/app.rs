@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::auth::Auth;
+use crate::composio::Composio;
 use crate::config::access::Access;
 use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::sweep::Sweeper;
@@ -39,12 +40,14 @@ pub struct Handles {
     pub traces: TraceLog,
     pub uploads: Uploads,
     pub flags: Flags,
+    /// Apps that people connect, where that is set up.
+    pub composio: Option<Composio>,
 }
 
 /// Switches that deployments set in the environment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Flags {
-    /// `composio_mcp_apps`: whether a task's overlay and connected apps are delivered.
+    /// `composio_mcp_apps`: whether apps can be connected, and tasks are given them.
     pub composio_mcp_apps: bool,
     /// `runtime_brief_slim`, told to daemons, each by its own id.
     pub runtime_brief_slim: Flag,

@@ -2,6 +2,7 @@
 //! `switchyard.toml`. A flag beats a variable, a variable beats the file.
 
 pub mod access;
+pub mod composio;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -136,6 +137,11 @@ impl Config {
 /// Who is let in and from where, as the environment says.
 pub fn access() -> anyhow::Result<access::Access> {
     access::Access::read(|name| std::env::var(name).ok())
+}
+
+/// What connected apps need, when all of it is there.
+pub fn composio(flags: &Flags, access: &access::Access) -> Option<composio::Settings> {
+    composio::Settings::read(flags, access, |name| std::env::var(name).ok())
 }
 
 /// The switches that existing deployments set, under the names they know.

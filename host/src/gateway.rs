@@ -16,6 +16,7 @@ use crate::app::{App, Flags, Handles};
 use crate::auth::cloud::Verifier;
 use crate::auth::jwt::Keys;
 use crate::auth::{Auth, secret};
+use crate::composio::Composio;
 use crate::config::{self, Config};
 use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::sweep::{self, Sweeper};
@@ -110,6 +111,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     let access = config::access()?;
     let jwt_secret = secret::settle(&db, "jwt", access.jwt_secret.clone(), clock.now()).await?;
     let keys = Keys::new(&jwt_secret, access.token_ttl);
+    let composio = config::composio(&flags, &access).map(Composio::new);
     let cloud = Verifier::new(db.clone(), access.cloud_url.as_deref());
     Ok(App::new(Handles {
         auth: Auth::new(db.clone(), clock.clone(), keys, cloud),
@@ -127,6 +129,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         wakeups: Wakeups::new(hub.clone()),
         hub,
         flags,
+        composio,
     }))
 }
 

@@ -5,6 +5,7 @@ pub mod app;
 pub mod auth;
 pub mod claim;
 pub mod cli;
+pub mod composio;
 pub mod config;
 pub mod dispatch;
 pub mod enrich;

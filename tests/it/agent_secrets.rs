@@ -30,7 +30,7 @@ async fn at_work(gateway: &Gateway, runtime: Uuid, agent: Uuid) -> Client {
     gateway.bearer(task["auth_token"].as_str().unwrap())
 }
 
-/// Servers are for the owner and admins; agents at work see that there are some, on reads and on
+/// Domain item 190. Servers are for the owner and admins; agents at work see that there are some, on reads and on
 /// the answers to their own writes.
 /// User item 75.
 #[apply(on_both)]
@@ -56,7 +56,7 @@ async fn servers_are_for_the_owner_and_admins_in_person(gateway: &Gateway) {
     assert_eq!((&none["mcp_config"], &none["mcp_config_redacted"]), (&Value::Null, &json!(false)));
 }
 
-/// A workspace that always redacts hides servers from everybody who reads, the owner too, and
+/// Domain item 190. A workspace that always redacts hides servers from everybody who reads, the owner too, and
 /// shows them to whoever wrote them.
 /// User item 76.
 #[apply(on_both)]
@@ -75,7 +75,7 @@ async fn a_workspace_may_hide_servers_from_every_reader(gateway: &Gateway) {
     check(&ada.get(&path).await.expect(200), true);
 }
 
-/// With the feature on, the list of connected apps is the owner's alone; others learn that there
+/// Domain items 190 and 191. With the feature on, the list of connected apps is the owner's alone; others learn that there
 /// is one, and what they write of it is dropped.
 #[apply(on_both)]
 async fn connected_apps_are_the_owners_alone(engine: Engine) {
@@ -109,7 +109,7 @@ async fn connected_apps_are_the_owners_alone(engine: Engine) {
     gateway.finish().await;
 }
 
-/// With the feature off nothing is kept and nothing is said.
+/// Domain item 190. With the feature off nothing is kept and nothing is said.
 /// User item 174.
 #[apply(on_both)]
 async fn connected_apps_are_unknown_while_the_feature_is_off(gateway: &Gateway) {
@@ -127,7 +127,7 @@ async fn connected_apps_are_unknown_while_the_feature_is_off(gateway: &Gateway) 
     assert_eq!(kept.await["composio_toolkit_allowlist"], Value::Null);
 }
 
-/// The environment is for owners and admins in person: not for agents at work, and not for an
+/// Domain item 192. The environment is for owners and admins in person: not for agents at work, and not for an
 /// owner of the agent who is a plain member.
 /// User item 81.
 #[apply(on_both)]

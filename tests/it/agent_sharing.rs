@@ -26,7 +26,7 @@ fn check(agent: &Value, mode: &str, visibility: &str, targets: &Value) {
     );
 }
 
-/// Every row of the table that says what a caller's input means, on creation.
+/// Domain items 181, 182 and 183. Every row of the table that says what a caller's input means, on creation.
 /// User items 69 and 70.
 #[apply(on_both)]
 async fn each_way_to_say_it_means_what_the_table_says(gateway: &Gateway) {
@@ -90,7 +90,7 @@ async fn each_way_to_say_it_means_what_the_table_says(gateway: &Gateway) {
     }
 }
 
-/// What is no target is refused with the documented words, before the runtime is looked at.
+/// Domain item 181, for what is refused. What is no target is refused with the documented words, before the runtime is looked at.
 #[apply(on_both)]
 async fn what_is_no_target_is_refused(gateway: &Gateway) {
     let ada = gateway.user();
@@ -120,7 +120,7 @@ async fn what_is_no_target_is_refused(gateway: &Gateway) {
     check(&ada.get(format!("/api/agents/{}", id_of(&agent))).await.ok(), "private", "private", &json!([]));
 }
 
-/// The owner replaces the whole set; targets alone go with the mode there is.
+/// Domain item 188. The owner replaces the whole set; targets alone go with the mode there is.
 #[apply(on_both)]
 async fn the_owner_replaces_the_sharing(gateway: &Gateway) {
     let ada = gateway.user();
@@ -150,7 +150,7 @@ async fn the_owner_replaces_the_sharing(gateway: &Gateway) {
     }
 }
 
-/// An admin who is not the owner may send back what is there, and changes nothing else.
+/// Domain items 184, 185, 186 and 187. An admin who is not the owner may send back what is there, and changes nothing else.
 /// User item 73.
 #[apply(on_both)]
 async fn an_admin_may_only_send_back_what_is_there(gateway: &Gateway) {

@@ -1,5 +1,4 @@
 //! Autopilots: what they are, who may change them, and what happens when they go off.
-//! Checklist: autopilots, items 155 to 160, and 165 to 168 of the domain's.
 
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
@@ -174,7 +173,7 @@ async fn what_is_sent_changes_and_the_rest_stays(gateway: &Gateway) {
     let paused = world.a.get("/api/autopilots?status=paused").await.expect(200);
     assert_eq!(paused["total"], 1);
     assert_eq!(world.a.get("/api/autopilots?status=active").await.expect(200)["total"], 0);
-    // Item 159.
+    // User item 159.
     world.a.post(format!("{at}/trigger"), ()).await.refused(400, "autopilot is not active");
 }
 
@@ -380,6 +379,14 @@ async fn a_schedule_that_was_missed_runs_once(gateway: &Gateway) {
         moved = detail().await;
     }
     assert!(moved["next_run_at"].as_str() >= next.as_str(), "{moved} after {next}");
+    assert_eq!(until(&world, autopilot, 1).await.len(), 1);
+
+    // Due for the same time once more, it moves on without a run. A start looks at once.
+    let planned = gateway.value("SELECT planned_at FROM autopilot_run", json!([])).await;
+    gateway.change("autopilot_trigger", id_of(&trigger), "next_run_at", planned.clone()).await;
+    gateway.restart();
+    let due = "SELECT count(*) FROM autopilot_trigger WHERE next_run_at <= $1";
+    while gateway.value(due, json!([planned])).await == 1 {}
     assert_eq!(until(&world, autopilot, 1).await.len(), 1);
 }
 

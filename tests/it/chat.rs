@@ -59,7 +59,7 @@ async fn a_chat_begins_with_an_agent_that_one_may_start(gateway: &Gateway) {
     assert_eq!(gateway.value(runtime, json!([id_of(&session)])).await, json!(world.r1));
 }
 
-/// User item 148, and 150 as far as the message goes.
+/// User items 148 and 150. Domain item 164.
 #[apply(on_both)]
 async fn a_message_is_answered_by_a_task(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -81,6 +81,11 @@ async fn a_message_is_answered_by_a_task(gateway: &Gateway) {
         "SELECT priority, initiator_user_id, originator_user_id FROM agent_task_queue WHERE id = $1";
     let expected = json!({"priority": 2, "initiator_user_id": world.a.id, "originator_user_id": world.a.id});
     assert_eq!(gateway.row(ROW, json!([task])).await, expected);
+    // The message is there before the task that answers it can be claimed.
+    const FIRST: &str = "SELECT (SELECT created_at FROM chat_message) AS message,
+        (SELECT created_at FROM agent_task_queue) AS task";
+    let first = gateway.row(FIRST, json!([])).await;
+    assert!(first["message"].as_str() <= first["task"].as_str(), "{first}");
 
     let claimed = world.a.claim_one(world.r1).await;
     let expected = json!({
@@ -148,7 +153,7 @@ async fn who_may_no_longer_see_the_agent_may_only_delete(gateway: &Gateway) {
     world.b.get(at("")).await.refused(404, "chat session not found");
 }
 
-/// Who sees an agent without being allowed to start it reads on, and says no more.
+/// Domain item 264, for a chat. Who sees an agent without being allowed to start it reads on, and says no more.
 #[apply(on_both)]
 async fn an_admin_may_not_go_on_talking_to_an_agent_that_became_private(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -161,7 +166,7 @@ async fn an_admin_may_not_go_on_talking_to_an_agent_that_became_private(gateway:
     assert_eq!(messages(&admin, chat).await, Vec::<Value>::new());
 }
 
-/// User item 151.
+/// User item 151. Domain items 90 and 91, but for what is attached.
 #[apply(on_both)]
 async fn a_stopped_turn_gives_its_message_back_or_says_that_it_stopped(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -291,7 +296,7 @@ async fn a_message_to_an_archived_agent_is_kept_and_refused(gateway: &Gateway) {
     gateway.assert_settled().await;
 }
 
-/// What is said while the agent works on something else is not lost.
+/// Domain item 239. What is said while the agent works on something else is not lost.
 #[apply(on_both)]
 async fn what_is_said_during_a_turn_is_answered_by_the_next(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -320,7 +325,7 @@ async fn what_is_said_during_a_turn_is_answered_by_the_next(gateway: &Gateway) {
     assert_eq!(world.a.claim(world.r1).await, None);
 }
 
-/// A turn that failed for good closes with the reason; one that is tried again says nothing.
+/// Domain item 89. A turn that failed for good closes with the reason; one that is tried again says nothing.
 #[apply(on_both)]
 async fn a_failed_turn_says_why(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -1,5 +1,4 @@
-//! Children end, and their parent goes on. Checklist items 169 to 172 of the domain, 110 and
-//! 111 of the user plane.
+//! Children end, and their parent goes on.
 
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
@@ -40,7 +39,7 @@ async fn queued(gateway: &Gateway, issue: &Value) -> Vec<Value> {
     gateway.rows(sql, json!([issue["id"]])).await
 }
 
-/// Domain item 169. User item 110.
+/// User item 110. Domain item 169.
 #[apply(on_both)]
 async fn the_last_child_tells_the_parents_agent(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -81,7 +80,7 @@ async fn the_last_child_tells_the_parents_agent(gateway: &Gateway) {
     assert_eq!(queued(gateway, &parent).await.len(), 1);
 }
 
-/// Domain item 170. User item 111.
+/// User item 111. Domain item 170.
 #[apply(on_both)]
 async fn stages_end_one_after_the_other(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -119,7 +118,7 @@ async fn stages_end_one_after_the_other(gateway: &Gateway) {
     assert_eq!(comments(gateway, &parent).await, [first, last]);
 }
 
-/// Item 171.
+/// Domain item 171.
 #[apply(on_both)]
 async fn a_parent_that_rests_or_that_a_person_has_is_not_told(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -146,7 +145,7 @@ async fn a_parent_that_rests_or_that_a_person_has_is_not_told(gateway: &Gateway)
     gateway.assert_settled().await;
 }
 
-/// Item 172.
+/// Domain item 172.
 #[apply(on_both)]
 async fn a_title_brings_no_mention(gateway: &Gateway) {
     let world = gateway.world().await;

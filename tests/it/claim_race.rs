@@ -1,5 +1,5 @@
 //! Many daemons at once: each task is handed out once, and no agent gets more than it may.
-//! Domain checklist 11.2, items 37 and 38, and the trap that a claim in one statement is.
+//! And the trap that a claim in one statement is.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -49,7 +49,7 @@ async fn fill(gateway: &Gateway, world: &World) -> (Vec<Uuid>, usize) {
     (runtimes, tasks)
 }
 
-/// Clients that claim, start and complete as fast as they can.
+/// Domain items 37 and 38: clients that claim, start and complete as fast as they can.
 #[apply(on_both)]
 async fn many_daemons_share_the_work_without_doubling_it(gateway: &Gateway) {
     let world = gateway.world().await;

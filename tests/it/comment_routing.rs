@@ -1,5 +1,4 @@
-//! Whom a comment starts: the decision table from outside. Domain checklist 11.8, user plane
-//! items 124 to 131 and 190.
+//! Whom a comment starts: the decision table from outside.
 
 use macro_rules_attribute::apply;
 use serde_json::json;
@@ -8,7 +7,7 @@ use uuid::Uuid;
 use crate::comment_cast::{Cast, answer, at, say, speak, uuid};
 use crate::harness::Gateway;
 
-/// User items 124 and 125. Domain item 153: a person's comment is for the assignee, once while it waits.
+/// User items 124 and 125. Domain items 153 and 155: a person's comment is for the assignee, once while it waits.
 #[apply(on_both)]
 async fn a_comment_starts_the_assignee(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -29,7 +28,7 @@ async fn a_comment_starts_the_assignee(gateway: &Gateway) {
     assert_eq!(cast.started(issue).await, [cast.a, cast.a], "what runs does not count");
 }
 
-/// User items 126 and 127. Domain items 143, 144, 145 and 146.
+/// User items 126 and 127. Domain items 143 to 146.
 #[apply(on_both)]
 async fn a_mention_is_for_whom_it_names(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -164,7 +163,7 @@ async fn an_agent_without_a_mention_reaches_only_a_squad(gateway: &Gateway) {
     assert_eq!((uuid(&tasks[0]["agent_id"]), &tasks[0]["is_leader_task"]), (cast.a, &json!(true)));
 }
 
-/// User item 131 and domain items 150, 151 and 152, but for who stands by.
+/// User item 131. Domain items 150, 151 and 152, but for who stands by.
 #[apply(on_both)]
 async fn a_reply_goes_on_with_whom_the_thread_is_about(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -248,7 +247,7 @@ async fn an_agent_acts_for_the_person_behind_it(gateway: &Gateway) {
     assert_eq!(uuid(&last["originator_user_id"]), bea.id, "the chain begins with her");
 }
 
-/// Items 159 and 261: the chain holds at any depth, also over what an agent said at its end.
+/// Domain items 159 and 261: the chain holds at any depth, also over what an agent said at its end.
 #[apply(on_both)]
 async fn a_chain_of_agents_keeps_its_person(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;

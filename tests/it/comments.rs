@@ -1,5 +1,4 @@
-//! Comments: written, changed, taken away, settled. User plane items 132 to 134 and 141 to 145,
-//! domain items 154 to 159.
+//! Comments: written, changed, taken away, settled.
 
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
@@ -39,7 +38,7 @@ async fn a_comment_has_its_shape(gateway: &Gateway) {
     assert_eq!(parent, reply["id"], "the very comment that was answered");
 }
 
-/// User item 134 and the refusals in their order.
+/// User item 134, and the refusals in their order.
 #[apply(on_both)]
 async fn what_is_wrong_with_a_comment_is_said(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -194,7 +193,7 @@ async fn an_edit_needs_both_to_be_allowed(gateway: &Gateway) {
     assert_eq!(cast.started(issue).await, [hers, cast.a]);
 }
 
-/// User item 142.
+/// User item 142. Domain item 23.
 #[apply(on_both)]
 async fn a_deleted_comment_takes_its_answers_and_tasks_along(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -261,7 +260,8 @@ async fn a_thread_is_settled_by_one_comment(gateway: &Gateway) {
     assert_eq!((&settled["resolved_by_type"], uuid(&settled["resolved_by_id"])), (&json!("agent"), cast.a));
 }
 
-/// What an agent said at its end opens a resolved thread, as any reply does.
+/// Domain items 79 and 159, for what an agent said at its end: it opens a resolved thread, as any
+/// reply does.
 #[apply(on_both)]
 async fn the_word_at_a_runs_end_is_a_reply(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;

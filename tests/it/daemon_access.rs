@@ -91,7 +91,7 @@ async fn the_daemon_plane_never_says_forbidden(gateway: &Gateway) {
     assert_eq!(world.a.status_of(task).await, "queued");
 }
 
-/// Item 34: when the database fails, nothing is said to be absent.
+/// Item 34. Domain item 95: when the database fails, nothing is said to be absent.
 #[apply(on_both)]
 async fn a_failing_database_is_a_failure_and_not_an_absence(gateway: &Gateway) {
     let world = gateway.world().await;

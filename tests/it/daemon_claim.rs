@@ -12,7 +12,7 @@ async fn next(world: &crate::harness::World) -> Option<Uuid> {
     world.a.claim(world.r1).await.map(|task| id_of(&task))
 }
 
-/// Item 115.
+/// Item 115. Domain item 25.
 #[apply(on_both)]
 async fn nothing_to_do_is_a_null_task_whatever_the_body(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -71,7 +71,7 @@ async fn only_who_may_use_the_runtime_claims(gateway: &Gateway) {
     assert!(world.m1.claim(world.r1).await.is_none());
 }
 
-/// Item 120.
+/// Item 120. Domain items 26 and 27.
 #[apply(on_both)]
 async fn the_most_urgent_comes_first_then_the_oldest(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -118,7 +118,7 @@ async fn capacity_is_counted_over_all_runtimes(gateway: &Gateway) {
     assert!(next(&world).await.is_some());
 }
 
-/// Item 122.
+/// Item 122. Domain item 33.
 #[apply(on_both)]
 async fn an_agent_works_on_an_issue_once_at_a_time(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -133,7 +133,7 @@ async fn an_agent_works_on_an_issue_once_at_a_time(gateway: &Gateway) {
     assert_eq!(next(&world).await, Some(second));
 }
 
-/// Item 123.
+/// Item 123. Domain items 34, 35 and 36.
 #[apply(on_both)]
 async fn a_chat_and_quick_creation_are_lanes_and_autopilot_runs_are_not(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -164,7 +164,7 @@ async fn a_chat_and_quick_creation_are_lanes_and_autopilot_runs_are_not(gateway:
     }
 }
 
-/// Item 124.
+/// Item 124. Domain item 37.
 #[apply(on_both)]
 async fn of_many_claims_at_once_one_gets_the_task(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -175,7 +175,7 @@ async fn of_many_claims_at_once_one_gets_the_task(gateway: &Gateway) {
     assert_eq!(gateway.value("SELECT count(*) FROM task_token", Value::Null).await, 1);
 }
 
-/// Item 124: the cap holds when many claims race, on two runtimes, with one place left.
+/// Item 124. Domain item 38: the cap holds when many claims race, on two runtimes, with one place left.
 #[apply(on_both)]
 async fn racing_claims_never_exceed_what_an_agent_may_run(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -290,7 +290,7 @@ async fn an_empty_answer_is_not_remembered_for_long(gateway: &Gateway) {
     assert_eq!(found.ok(), Some(task));
 }
 
-/// Item 130.
+/// Item 130. Domain item 247.
 #[apply(on_both)]
 async fn a_runtime_without_an_owner_gets_no_task(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -306,7 +306,7 @@ async fn a_runtime_without_an_owner_gets_no_task(gateway: &Gateway) {
     assert_eq!(world.m1.claim(runtime).await.map(|task| id_of(&task)), Some(task));
 }
 
-/// Item 131.
+/// Item 131. Domain items 245 and 246.
 #[apply(on_both)]
 async fn a_task_of_another_workspace_is_cancelled_and_not_delivered(gateway: &Gateway) {
     let world = gateway.world().await;

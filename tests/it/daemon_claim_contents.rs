@@ -77,7 +77,7 @@ async fn an_agents_settings_are_delivered_as_stored_and_left_out_when_empty(gate
     }
 }
 
-/// Item 135.
+/// Item 135. Domain item 244.
 #[apply(on_both)]
 async fn the_workspaces_context_goes_with_every_kind_of_task(gateway: &Gateway) {
     let world = gateway.world().await;

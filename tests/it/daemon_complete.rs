@@ -260,7 +260,7 @@ async fn the_task_is_looked_for_before_the_body_is_read(gateway: &Gateway) {
     assert_eq!(world.a.status_of(task).await, "running");
 }
 
-/// Item 184, as far as the issue shows it.
+/// Item 184, as far as the issue shows it. Domain item 94.
 #[apply(on_both)]
 async fn an_issue_is_executed_once(gateway: &Gateway) {
     let world = gateway.world().await;

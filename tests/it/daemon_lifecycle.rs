@@ -26,7 +26,7 @@ async fn wait(world: &World, task: Uuid, body: impl Into<crate::harness::Payload
     world.a.post(format!("/api/daemon/tasks/{task}/wait-local-directory"), body).await
 }
 
-/// Item 155.
+/// Item 155. Domain item 62.
 #[apply(on_both)]
 async fn a_lease_is_extended_while_a_task_is_prepared(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -55,7 +55,7 @@ async fn a_lease_is_extended_while_a_task_is_prepared(gateway: &Gateway) {
     lease(&world, world.r1, queued).await.refused(400, gone);
 }
 
-/// Item 156, but for the event.
+/// Item 156, but for the event. Domain item 61.
 #[apply(on_both)]
 async fn a_task_starts_once(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -93,7 +93,7 @@ async fn a_start_ends_the_fallbacks_of_the_task(gateway: &Gateway) {
     assert_eq!(world.a.status_of(unrelated).await, "queued");
 }
 
-/// Items 157 and 158.
+/// Items 157 and 158. Domain item 63.
 #[apply(on_both)]
 async fn a_task_waits_for_its_directory_and_then_starts(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -13,7 +13,7 @@ async fn recover(world: &World) -> Value {
 
 const POINTER: &str = "SELECT session_id, work_dir FROM agent_task_queue WHERE id = $1";
 
-/// Item 193.
+/// Item 193. Domain item 64.
 #[apply(on_both)]
 async fn a_pinned_session_is_where_the_retry_goes_on(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -36,7 +36,7 @@ async fn a_pinned_session_is_where_the_retry_goes_on(gateway: &Gateway) {
     check_members(&child, &expected);
 }
 
-/// Item 194.
+/// Item 194. Domain item 64.
 #[apply(on_both)]
 async fn an_ended_task_is_not_pinned(gateway: &Gateway) {
     let world = gateway.world().await;

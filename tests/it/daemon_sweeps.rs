@@ -102,7 +102,7 @@ async fn what_takes_far_too_long_fails(gateway: &Gateway) {
     assert_eq!(world.a.status_of(waits).await, "queued");
 }
 
-/// A runtime that nobody uses is deleted after a week offline.
+/// Domain item 118. A runtime that nobody uses is deleted after a week offline.
 #[apply(on_both)]
 async fn an_unused_runtime_is_deleted_after_a_week(gateway: &Gateway) {
     let world = gateway.world().await;

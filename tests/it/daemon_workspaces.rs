@@ -54,7 +54,7 @@ async fn repositories_are_normalised(gateway: &Gateway) {
     }
 }
 
-/// Item 111.
+/// Item 111. Domain item 230.
 #[apply(on_both)]
 async fn the_version_of_repositories_is_that_of_their_urls(gateway: &Gateway) {
     let user = gateway.user();

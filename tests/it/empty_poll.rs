@@ -1,4 +1,4 @@
-//! Polls for nothing: what they cost, and that they never hide work. Domain checklist 11.3.
+//! Polls for nothing: what they cost, and that they never hide work.
 
 use macro_rules_attribute::apply;
 use serde_json::json;
@@ -34,7 +34,8 @@ async fn quiet(engine: Engine) -> Gateway {
     Gateway::setup(engine).flag("--sweep-every=0").start().await
 }
 
-/// Item 51.
+/// Domain items 51 and 54: what was proved holds, also for a runtime that nobody ever queued
+/// anything for.
 #[apply(on_both)]
 async fn an_empty_poll_asks_the_database_nothing(engine: Engine) {
     let gateway = quiet(engine).await;
@@ -52,7 +53,7 @@ async fn an_empty_poll_asks_the_database_nothing(engine: Engine) {
     gateway.finish().await;
 }
 
-/// Item 52: whatever brings a task into the queue ends the proof that it is empty.
+/// Domain items 52 and 58: whatever brings a task into the queue ends the proof that it is empty.
 #[apply(on_both)]
 async fn work_is_found_by_the_next_poll_however_it_came(engine: Engine) {
     let gateway = quiet(engine).await;
@@ -87,7 +88,7 @@ async fn work_is_found_by_the_next_poll_however_it_came(engine: Engine) {
     world.a.complete(task, json!({"output": "ok"})).await;
     assert_eq!(world.a.claim(world.r1).await, None);
 
-    // Item 58: tried again by the sweep.
+    // Tried again by the sweep.
     let stuck = gateway.seed_issue_task(world.g1, json!({})).await;
     world.a.run_one(world.r1).await;
     gateway.change("agent_task_queue", stuck, "started_at", json!(ahead(-9100))).await;
@@ -126,7 +127,7 @@ async fn rows_that_others_write_are_found(engine: Engine) {
     gateway.finish().await;
 }
 
-/// Items 46 and 50: a task that may be handed out again and a queue that is only blocked are
+/// Domain items 46 and 50: a task that may be handed out again and a queue that is only blocked are
 /// no empty queue.
 #[apply(on_both)]
 async fn only_an_idle_runtime_is_remembered(engine: Engine) {
@@ -168,5 +169,87 @@ async fn a_deleted_runtime_is_absent_at_its_next_poll(engine: Engine) {
     world.a.delete(format!("/api/runtimes/{runtime}")).await.ok();
     world.a.claiming(runtime).await.refused(404, "runtime not found");
     world.m2.claiming(world.r1).await.refused(404, "not found");
+    gateway.finish().await;
+}
+
+/// Domain item 53: a task that comes while a poll finds nothing is found by the next.
+#[apply(on_both)]
+async fn a_task_that_comes_during_a_poll_is_found_by_the_next(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    for round in 0..25 {
+        let body =
+            json!({"title": format!("Round {round}"), "assignee_type": "agent", "assignee_id": world.g1});
+        let polls = (0..3).map(|_| world.a.claim(world.r1));
+        let write = async { world.a.post("/api/issues", body).await.expect(201) };
+        let (found, _) = tokio::join!(futures_util::future::join_all(polls), write);
+        let task = match found.into_iter().flatten().next() {
+            Some(task) => id_of(&task),
+            None => id_of(&world.a.claim_one(world.r1).await),
+        };
+        world.a.start(task).await;
+        world.a.complete(task, json!({"output": "ok"})).await;
+        assert_eq!(world.a.claim(world.r1).await, None);
+    }
+    gateway.finish().await;
+}
+
+/// Domain item 56: whoever is woken finds the task, at once.
+#[apply(on_both)]
+async fn a_daemon_that_is_woken_finds_the_task(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    let mut daemon = world.a.daemon_socket(&[world.r1]).await;
+    daemon.beat(world.r1).await;
+    for round in 0..10 {
+        assert_eq!(world.a.claim(world.r1).await, None);
+        let body =
+            json!({"title": format!("Round {round}"), "assignee_type": "agent", "assignee_id": world.g1});
+        let write = async { world.a.post("/api/issues", body).await.expect(201) };
+        let wake = async {
+            let woken = daemon.wait_for("daemon:task_available").await;
+            let task = id_of(&world.a.claim_one(world.r1).await);
+            assert_eq!(woken["task_id"], json!(task));
+            task
+        };
+        let (_, task) = tokio::join!(write, wake);
+        world.a.start(task).await;
+        world.a.complete(task, json!({"output": "ok"})).await;
+    }
+    gateway.finish().await;
+}
+
+/// Domain item 57: a client that hangs up once its task is stored leaves no runtime that is
+/// taken for idle.
+#[apply(on_both)]
+async fn a_client_that_hangs_up_leaves_its_task_to_be_found(engine: Engine) {
+    let gateway = quiet(engine).await;
+    let world = gateway.world().await;
+    cost(&gateway, &world, world.r1, 2).await;
+    let base = world.a.base();
+    let host = base.strip_prefix("http://").unwrap();
+    let body = json!({"title": "Gone", "assignee_type": "agent", "assignee_id": world.g1}).to_string();
+    let request = format!(
+        "POST /api/issues HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\nx-workspace-id: {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        world.a.token,
+        world.w1,
+        body.len(),
+    );
+    let mut caller = tokio::net::TcpStream::connect(host).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut caller, request.as_bytes()).await.unwrap();
+    const STORED: &str = "SELECT count(*) FROM agent_task_queue";
+    while gateway.value(STORED, json!([])).await == 0 {}
+    drop(caller);
+    let polling = async {
+        loop {
+            if let Some(task) = world.a.claim(world.r1).await {
+                break task;
+            }
+        }
+    };
+    let patience = std::time::Duration::from_mins(1);
+    let found = tokio::time::timeout(patience, polling).await.expect("the task is found");
+    assert_eq!(found["thread_name"], "Gone");
     gateway.finish().await;
 }

@@ -1,4 +1,4 @@
-//! Somebody stands by for an agent that does not react. Domain checklist 11.6 and item 262.
+//! Somebody stands by for an agent that does not react.
 
 use chrono::{DateTime, Utc};
 use macro_rules_attribute::apply;
@@ -32,11 +32,17 @@ async fn let_time_pass(cast: &Cast<'_>) {
     cast.gateway.execute(sql, json!([ahead(-1)])).await;
 }
 
-/// Items 120 and 127.
+/// How often watchers were told of a fallback's agent.
+fn told_of(events: &[Value], agent: Uuid) -> usize {
+    events.iter().filter(|event| event["payload"]["agent_id"] == agent.to_string()).count()
+}
+
+/// Domain items 120 and 127.
 #[apply(on_both)]
 async fn the_assignee_stands_by_for_the_agent_that_is_asked(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
     let (issue, said) = waiting(&cast).await;
+    let mut watcher = cast.owner.watch().await;
     let reply = answer(&cast.owner, issue, said, "and now?").await;
     let tasks = cast.tasks(issue).await;
     let [primary, fallback] = tasks.as_slice() else { panic!("{tasks:?}") };
@@ -47,27 +53,37 @@ async fn the_assignee_stands_by_for_the_agent_that_is_asked(gateway: &Gateway) {
     assert_eq!(fallback["trigger_summary"], "and now?");
     assert_eq!(seconds(fallback), 300);
     assert_eq!(fallback["originator_user_id"], Value::Null);
-    let secret = "SELECT runtime_mcp_overlay, context FROM agent_task_queue WHERE status = 'deferred'";
-    let secret = gateway.row(secret, json!([])).await;
-    assert_eq!((&secret["runtime_mcp_overlay"], &secret["context"]), (&Value::Null, &Value::Null));
-    // It is nobody's to claim before its time.
+    const BARE: &str = "SELECT runtime_mcp_overlay, runtime_connected_apps, context FROM agent_task_queue
+        WHERE status = 'deferred'";
+    let nothing = json!({"runtime_mcp_overlay": null, "runtime_connected_apps": null, "context": null});
+    assert_eq!(gateway.row(BARE, json!([])).await, nothing);
+    // It is nobody's to claim before its time, and nobody hears of it.
     cast.owner.claim_one(cast.runtime).await;
     assert!(cast.owner.claim(cast.runtime).await.is_none());
+    let events = watcher.heard().await;
+    assert!(told_of(&events, cast.a) > 0, "{events:?}");
+    assert_eq!(told_of(&events, cast.b), 0, "{events:?}");
+    let_time_pass(&cast).await;
+    cast.owner.claim_one(cast.runtime).await;
+    assert_eq!(watcher.wait_for("task:queued").await["agent_id"], cast.b.to_string());
 }
 
-/// Item 121.
+/// Domain item 121.
 #[apply(on_both)]
 async fn a_start_ends_the_stand_by(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
     let (issue, said) = waiting(&cast).await;
     answer(&cast.owner, issue, said, "and now?").await;
+    let mut watcher = cast.owner.watch().await;
     cast.owner.run_one(cast.runtime).await;
     assert_eq!(states(&cast, issue, cast.b).await, ["cancelled"]);
+    let events = watcher.heard().await;
+    assert_eq!(told_of(&events, cast.b), 0, "nobody was told of it, nobody hears of its end: {events:?}");
     let_time_pass(&cast).await;
     assert!(cast.owner.claim(cast.runtime).await.is_none());
 }
 
-/// Item 122: a word of the agent on that issue is a reaction, under whatever task it speaks.
+/// Domain item 122: a word of the agent on that issue is a reaction, under whatever task it speaks.
 #[apply(on_both)]
 async fn a_word_ends_the_stand_by(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -76,14 +92,16 @@ async fn a_word_ends_the_stand_by(gateway: &Gateway) {
     let (agent, _, _) = cast.called(cast.a, elsewhere).await;
     answer(&cast.owner, issue, said, "and now?").await;
     assert_eq!(states(&cast, issue, cast.b).await, ["deferred"]);
+    let mut watcher = cast.owner.watch().await;
     say(&agent, cast.unassigned().await, "busy").await;
     assert_eq!(states(&cast, issue, cast.b).await, ["deferred"], "on another issue it does not count");
     say(&agent, issue, "I am on it").await;
     assert_eq!(states(&cast, issue, cast.a).await, ["queued"]);
     assert_eq!(states(&cast, issue, cast.b).await, ["cancelled"]);
+    assert_eq!(told_of(&watcher.heard().await, cast.b), 0);
 }
 
-/// Item 123: however far the fallback has come, unless it runs.
+/// Domain item 123: however far the fallback has come, unless it runs.
 #[apply(on_both)]
 async fn a_fallback_that_does_not_run_yet_stands_down(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -150,7 +168,7 @@ async fn a_fallback_runs_when_nobody_reacts(gateway: &Gateway) {
     assert_eq!(states(&cast, issue, cast.a).await, ["queued"]);
 }
 
-/// Item 124.
+/// Domain item 124.
 #[apply(on_both)]
 async fn the_workspace_says_how_long_to_wait(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -172,7 +190,7 @@ async fn the_workspace_says_how_long_to_wait(gateway: &Gateway) {
     }
 }
 
-/// Items 125 and 126, and who else has nobody to stand by.
+/// Domain items 125 and 126, and who else has nobody to stand by.
 #[apply(on_both)]
 async fn nobody_stands_by_without_need(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;
@@ -207,7 +225,7 @@ async fn a_deleted_reply_takes_the_stand_by_along(gateway: &Gateway) {
     assert_eq!(states(&cast, issue, cast.b).await, ["cancelled"]);
 }
 
-/// Item 262: one that has no place in the queue does not hold up the other.
+/// Domain item 262: one that has no place in the queue does not hold up the other.
 #[apply(on_both)]
 async fn a_fallback_without_a_place_ends(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;

@@ -1,5 +1,4 @@
-//! What starts when an issue is written. Checklist 11.7 of the domain, 99 to 107 of the user
-//! plane.
+//! What starts when an issue is written.
 
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
@@ -36,7 +35,7 @@ async fn statuses(gateway: &Gateway, issue: &Value) -> Vec<String> {
     rows.iter().map(|row| row["status"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Domain items 128 and 129. User item 99.
+/// User item 99. Domain items 128 and 129.
 #[apply(on_both)]
 async fn an_assigned_issue_starts_its_agent_unless_it_waits_in_the_backlog(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -64,7 +63,7 @@ async fn an_assigned_issue_starts_its_agent_unless_it_waits_in_the_backlog(gatew
     }
 }
 
-/// Item 130.
+/// Domain item 130.
 #[apply(on_both)]
 async fn leaving_the_backlog_for_the_end_starts_nothing(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -87,7 +86,7 @@ async fn leaving_the_backlog_for_the_end_starts_nothing(gateway: &Gateway) {
     assert!(tasks(gateway, &issue).await.is_empty());
 }
 
-/// Domain items 131 to 133. User items 105 and 106.
+/// User items 105 and 106. Domain items 131 to 133.
 #[apply(on_both)]
 async fn another_assignee_stops_what_ran_and_starts(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -117,7 +116,7 @@ async fn another_assignee_stops_what_ran_and_starts(gateway: &Gateway) {
     assert_eq!(statuses(gateway, &issue).await, ["cancelled", "cancelled", "cancelled", "queued"]);
 }
 
-/// Domain item 134, and the token. User item 107.
+/// User item 107. Domain item 134, and the task's token.
 #[apply(on_both)]
 async fn a_cancelled_issue_stops_its_tasks_and_a_done_one_does_not(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -139,7 +138,7 @@ async fn a_cancelled_issue_stops_its_tasks_and_a_done_one_does_not(gateway: &Gat
     gateway.assert_settled().await;
 }
 
-/// Domain item 135. User item 104.
+/// User item 104. Domain item 135.
 #[apply(on_both)]
 async fn an_agent_does_not_start_itself_on_the_issue_it_works_on(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -163,7 +162,7 @@ async fn an_agent_does_not_start_itself_on_the_issue_it_works_on(gateway: &Gatew
     assert_eq!(statuses(gateway, &own).await, ["running", "queued"]);
 }
 
-/// Domain items 136 and 137. User item 100.
+/// User item 100. Domain items 136 and 137.
 #[apply(on_both)]
 async fn a_squad_is_its_leader_who_must_be_reachable(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -215,11 +214,15 @@ async fn not_everybody_can_be_given_work(gateway: &Gateway) {
         let preview = world.a.post("/api/issues/preview-trigger", preview).await.expect(200);
         assert_eq!(preview, json!({"triggers": [], "total_count": 0}));
     }
+    let admin = gateway.join("Adi", "admin").await;
+    let to = json!({"assignee_type": "agent", "assignee_id": secret});
+    let refused = admin.put(format!("/api/issues/{}", id_of(&issue)), to).await;
+    refused.refused(403, "cannot assign to private agent");
     assigned(&world.b, "Mine", secret, "todo").await;
     gateway.assert_eq_tasks(1).await;
 }
 
-/// Item 263: what somebody else gave to an agent is not everybody's to start.
+/// Domain item 263: what somebody else gave to an agent is not everybody's to start.
 #[apply(on_both)]
 async fn only_who_may_start_an_agent_takes_its_issue_out_of_the_backlog(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -238,7 +241,7 @@ async fn only_who_may_start_an_agent_takes_its_issue_out_of_the_backlog(gateway:
     assert_eq!(statuses(gateway, &issue).await, ["queued"]);
 }
 
-/// Item 138.
+/// Domain item 138.
 #[apply(on_both)]
 async fn a_preview_says_what_a_write_then_does(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -297,7 +300,7 @@ async fn a_preview_says_what_a_write_then_does(gateway: &Gateway) {
     assert_eq!(statuses(gateway, &idle).await, ["queued"]);
 }
 
-/// Item 140.
+/// Domain item 140.
 #[apply(on_both)]
 async fn a_task_knows_the_commit_under_review(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -3,20 +3,7 @@
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Socket, id_of};
-
-/// Everything up to the answer to a ping, which comes last.
-async fn heard(socket: &mut Socket) -> Vec<Value> {
-    socket.send(json!({"type": "ping"})).await;
-    let mut events = Vec::new();
-    loop {
-        let event = socket.next().await;
-        if event["type"] == "pong" {
-            return events;
-        }
-        events.push(event);
-    }
-}
+use crate::harness::{Gateway, id_of};
 
 fn kinds(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["type"].as_str().unwrap()).collect()
@@ -38,7 +25,7 @@ async fn a_write_is_told_before_what_follows_from_it(gateway: &Gateway) {
         "description": format!("for [@Bea](mention://member/{}) and [@Gus](mention://agent/{})", world.b.id, world.g1),
     });
     let issue = world.a.post("/api/issues", new).await.expect(201);
-    let events = heard(&mut watcher).await;
+    let events = watcher.heard().await;
     let expected = [
         "issue:created",
         "subscriber:added",
@@ -64,7 +51,7 @@ async fn a_write_is_told_before_what_follows_from_it(gateway: &Gateway) {
     let change = json!({"title": "Two", "assignee_id": hal, "description": issue["description"]});
     let path = format!("/api/issues/{}", id_of(&issue));
     let updated = world.a.put(&path, change).await.expect(200);
-    let events = heard(&mut watcher).await;
+    let events = watcher.heard().await;
     let expected = [
         "issue:updated",
         "subscriber:added",
@@ -105,12 +92,12 @@ async fn a_write_is_told_before_what_follows_from_it(gateway: &Gateway) {
 
     let batch = json!({"issue_ids": [issue["id"]], "updates": {"priority": "high"}});
     world.a.post("/api/issues/batch-update", batch).await.expect(200);
-    let events = heard(&mut watcher).await;
+    let events = watcher.heard().await;
     assert_eq!(kinds(&events), ["issue:updated", "activity:created"]);
     assert_eq!(payload(&events, "issue:updated").as_object().unwrap().len(), 5);
 
     world.a.delete(&path).await.expect(204);
-    let events = heard(&mut watcher).await;
+    let events = watcher.heard().await;
     assert_eq!(kinds(&events), ["agent:status", "task:cancelled", "issue:deleted"]);
     assert_eq!(payload(&events, "issue:deleted"), &json!({"issue_id": issue["id"]}));
 }
@@ -126,10 +113,10 @@ async fn what_changes_nothing_is_not_told(gateway: &Gateway) {
     world.a.put(format!("/api/issues/{}", world.i1), json!({"status": "x"})).await.expect(400);
     let preview = json!({"issue_ids": [world.i1], "assignee_type": "agent", "assignee_id": world.g1});
     world.a.post("/api/issues/preview-trigger", preview).await.expect(200);
-    assert_eq!(heard(&mut watcher).await, Vec::<Value>::new());
+    assert_eq!(watcher.heard().await, Vec::<Value>::new());
 }
 
-/// Domain item 160. User item 182.
+/// User item 182. Domain item 160, for who hears of it.
 #[apply(on_both)]
 async fn a_prompt_is_between_who_asked_and_the_agent(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -139,16 +126,16 @@ async fn a_prompt_is_between_who_asked_and_the_agent(gateway: &Gateway) {
     daemon.beat(world.r1).await;
     let ask = json!({"prompt": "p", "agent_id": world.g1});
     let asked = world.b.post("/api/issues/quick-create", ask).await.expect(202);
-    assert_eq!(heard(&mut other).await, Vec::<Value>::new());
+    assert_eq!(other.heard().await, Vec::<Value>::new());
     let woken = daemon.wait_for("daemon:task_available").await;
     assert_eq!(woken["task_id"], asked["task_id"]);
 
     let task = world.a.run_one(world.r1).await;
     world.a.complete(task, json!({"output": "nothing"})).await;
-    let events = heard(&mut asker).await;
+    let events = asker.heard().await;
     let item = &payload(&events, "inbox:new")["item"];
     assert_eq!((&item["type"], &item["recipient_id"]), (&json!("quick_create_failed"), &json!(world.b.id)));
-    let events = heard(&mut other).await;
+    let events = other.heard().await;
     assert!(kinds(&events).contains(&"task:completed"), "{events:?}");
     assert!(!kinds(&events).contains(&"inbox:new"), "{events:?}");
 }
@@ -163,7 +150,7 @@ async fn a_parents_comment_is_the_systems(gateway: &Gateway) {
     let child = world.a.post("/api/issues", child).await.expect(201);
     let mut watcher = world.a.watch().await;
     world.a.put(format!("/api/issues/{}", id_of(&child)), json!({"status": "done"})).await.expect(200);
-    let events = heard(&mut watcher).await;
+    let events = watcher.heard().await;
     assert_eq!(kinds(&events), ["issue:updated", "activity:created", "comment:created", "task:queued"]);
     assert_eq!((&events[2]["actor_type"], &events[2]["actor_id"]), (&json!("system"), &json!("")));
     assert_eq!(events[2]["payload"]["comment"]["issue_id"], parent["id"]);

@@ -34,12 +34,22 @@ mod squads;
 mod attachments;
 /// Autopilots: what goes off, and what comes of it.
 mod autopilots;
+/// What a squad's leader reads.
+mod briefings;
+/// What is stopped, and with what.
+mod cancels;
 /// Chats, from a person's side.
 mod chat;
 /// Children that end, and their parent.
 mod child_done;
-/// Many daemons at once.
+/// What a claimed task carries, rule by rule,
+mod claim_answers;
+/// … many daemons at once,
 mod claim_race;
+/// … which task it is,
+mod claim_rules;
+/// … in which form.
+mod claim_shapes;
 /// Comments: the cast of their tests,
 mod comment_cast;
 /// … read in every mode,
@@ -48,6 +58,12 @@ mod comment_lists;
 mod comment_routing;
 /// … written, changed, settled.
 mod comments;
+/// Apps that people connect,
+mod composio;
+/// … the service that holds them,
+mod composio_service;
+/// … and what tasks are given of them.
+mod connected_apps;
 /// … and the gateway is killed meanwhile.
 mod crashes;
 /// The daemon plane: what a caller may touch.
@@ -92,8 +108,12 @@ mod daemon_usage;
 mod daemon_workspaces;
 /// What polls for nothing cost.
 mod empty_poll;
+/// How runs end, and what is said of it.
+mod endings;
 /// Who stands by when an agent does not react.
 mod escalation;
+/// What is foretold of a write, and what it starts.
+mod foretold;
 /// Issues: what starts when one is written,
 mod issue_enqueue;
 /// … what is told of one,
@@ -104,8 +124,18 @@ mod issues;
 mod labels;
 /// Issues from a prompt.
 mod quick_create;
+/// What is taken out of what agents say.
+mod redaction;
+/// What is left when something goes.
+mod removals;
+/// What follows a run that was lost.
+mod second_attempts;
 /// What a squad's leader makes of a turn.
 mod squad_evaluation;
+/// What the database holds to.
+mod storage;
+/// Who may start an agent, cell by cell.
+mod who_may_start;
 
 /// `/admin`: operators.
 mod admin;

@@ -104,6 +104,7 @@ fn of_project() -> Value {
     json!([{"url": "https://git.example/api", "ref": "main"}, {"url": "https://git.example/web", "ref": "main"}])
 }
 
+/// Domain items 193, 214, 221 and 227, together.
 #[apply(on_both)]
 async fn a_leaders_claim_holds_briefing_overlay_and_the_projects_repositories(engine: Engine) {
     let gateway = start(engine).await;
@@ -156,6 +157,7 @@ async fn without_a_plugin_its_part_is_as_stored_and_the_others_stay(engine: Engi
     gateway.finish().await;
 }
 
+/// Domain item 195.
 #[apply(on_both)]
 async fn with_the_flag_off_the_overlay_stays_behind(gateway: &Gateway) {
     let squad = seed(gateway).await;
@@ -165,7 +167,7 @@ async fn with_the_flag_off_the_overlay_stays_behind(gateway: &Gateway) {
     assert_eq!(task["agent"]["mcp_config"]["mcpServers"]["shared"]["url"], "https://own.example");
 }
 
-/// Items 216 to 218 and 222.
+/// Domain items 215, 216, 217, 222 and 225.
 #[apply(on_both)]
 async fn the_briefing_is_for_who_leads_now(gateway: &Gateway) {
     let squad = seed(gateway).await;

@@ -1,5 +1,4 @@
-//! An issue from a prompt. Checklist items 160 to 163 and 265 of the domain, 115 and 186 of
-//! the user plane.
+//! An issue from a prompt.
 
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
@@ -13,6 +12,7 @@ async fn ask(client: &Client, body: Value) -> Uuid {
     answer["task_id"].as_str().unwrap().parse().unwrap()
 }
 
+/// Domain item 160.
 /// Domain item 160. User item 115, when all is well.
 #[apply(on_both)]
 async fn a_prompt_becomes_a_task_of_its_own(gateway: &Gateway) {
@@ -47,6 +47,7 @@ async fn a_prompt_becomes_a_task_of_its_own(gateway: &Gateway) {
     assert!(world.a.claim(world.r1).await.is_none());
 }
 
+/// Domain item 161, and the order of what is wrong.
 /// Domain item 161. User item 115, and the order of what is wrong.
 #[apply(on_both)]
 async fn what_cannot_be_asked_is_refused_in_order(gateway: &Gateway) {
@@ -110,7 +111,7 @@ async fn what_cannot_be_asked_is_refused_in_order(gateway: &Gateway) {
     assert!(gateway.rows("SELECT id FROM agent_task_queue", json!([])).await.is_empty());
 }
 
-/// Domain item 162. User item 186, but for attachments.
+/// User item 186. Domain item 162.
 #[apply(on_both)]
 async fn the_issue_that_was_made_is_bound_to_its_task_and_reported(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -147,7 +148,7 @@ async fn the_issue_that_was_made_is_bound_to_its_task_and_reported(gateway: &Gat
     assert_eq!(gateway.value(sql, json!([issue["id"]])).await, json!(world.b.id));
 }
 
-/// Item 163, and a run that broke off.
+/// Domain item 163, and a run that broke off.
 #[apply(on_both)]
 async fn whoever_asked_hears_that_nothing_came_of_it(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -177,7 +178,7 @@ async fn whoever_asked_hears_that_nothing_came_of_it(gateway: &Gateway) {
     gateway.assert_settled().await;
 }
 
-/// Item 265: an issue says only truly where it comes from.
+/// Domain item 265: an issue says only truly where it comes from.
 #[apply(on_both)]
 async fn only_the_agent_that_runs_a_prompt_names_it(gateway: &Gateway) {
     let world = gateway.world().await;

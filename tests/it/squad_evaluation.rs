@@ -1,4 +1,4 @@
-//! What a squad's leader makes of a turn. User plane 6.3, domain item 266.
+//! What a squad's leader makes of a turn.
 
 use macro_rules_attribute::apply;
 use serde_json::json;
@@ -54,7 +54,7 @@ async fn a_leader_records_what_it_made_of_a_turn(gateway: &Gateway) {
     leader.post(&lost, action).await.refused(404, "squad not found");
 }
 
-/// Item 266: what counts is the squad that the task is for.
+/// Domain item 266: what counts is the squad that the task is for.
 #[apply(on_both)]
 async fn a_leader_called_to_an_agents_issue_records_too(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;

@@ -1,6 +1,5 @@
 //! Tasks as people see them: lists, cancels, reruns, messages, usage, and why one does not
-//! run. Checklist items 116 and 119 to 123 of the user plane, 173 to 175 and 264 of the
-//! domain.
+//! run.
 
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
@@ -41,7 +40,7 @@ async fn an_issue_shows_what_runs_and_ran(gateway: &Gateway) {
     world.c.get(path("task-runs")).await.refused(404, "issue not found");
 }
 
-/// User item 120, and who may.
+/// User item 120, and who may. Domain item 70.
 #[apply(on_both)]
 async fn a_cancel_is_final_and_can_be_repeated(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -219,7 +218,7 @@ async fn a_rerun_stops_its_agents_tasks_and_begins_afresh(gateway: &Gateway) {
     assert_eq!(gateway.value(status, json!([last["id"]])).await, "cancelled");
 }
 
-/// Items 175 and 264.
+/// Domain items 175 and 264.
 #[apply(on_both)]
 async fn a_rerun_keeps_the_role_and_asks_who_may(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -291,3 +291,20 @@ async fn a_trusted_proxy_says_who_calls(engine: Engine) {
     assert_eq!(call("1.2.3.5").await.status, 400);
     gateway.finish().await;
 }
+
+/// What was sent is kept for a month; a run that it set off stays.
+#[apply(on_both)]
+async fn deliveries_are_kept_for_a_month(gateway: &Gateway) {
+    let world = gateway.world().await;
+    let hook = hook(gateway, &world, json!({})).await;
+    for days in [31, 29, 0] {
+        let sent = hook.call(json!({"n": days})).await.expect(200);
+        let id = sent["delivery_id"].as_str().unwrap().parse().unwrap();
+        let at = crate::harness::ahead(-days * 86_400);
+        gateway.change("webhook_delivery", id, "received_at", json!(at)).await;
+    }
+    let report = gateway.admin().post("/admin/sweep", ()).await.expect(200);
+    assert_eq!((&report["deliveries_purged"], &report["failed_steps"]), (&json!(1), &json!([])));
+    assert_eq!(hook.deliveries(&world).await.len(), 2);
+    assert_eq!(gateway.value("SELECT count(*) FROM autopilot_run", json!([])).await, 3);
+}

@@ -39,7 +39,7 @@ pub async fn answer(
     generation: &Arc<Generation>,
     delivery: SkillDelivery,
 ) -> Result<Option<Map<String, Value>>, AnswerError> {
-    let context = context::load(app, claimed).await.map_err(AnswerError::Load)?;
+    let context = Box::pin(context::load(app, claimed)).await.map_err(AnswerError::Load)?;
     let body = respond::assemble(claimed, &context, delivery);
     let (result, trace) = enrich::run(generation, draft::of(claimed, context, body)).await;
     app.traces.insert(trace);

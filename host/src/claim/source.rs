@@ -19,7 +19,11 @@ pub struct ChatContext {
     message: String,
     /// What hangs on what the user said, in that order.
     attachments: Vec<Attachment>,
+    /// Set when it is held in Slack: whether the last word there was in a thread.
+    slack: Option<InThread>,
 }
+
+struct InThread(bool);
 
 pub async fn load_chat(
     conn: &mut Conn,
@@ -36,7 +40,11 @@ pub async fn load_chat(
     attachments.sort_by_key(|attachment| ids.iter().position(|id| Some(*id) == attachment.chat_message_id));
     let said: Vec<&str> =
         said.iter().map(|(_, text)| text.as_str()).filter(|text| !text.trim().is_empty()).collect();
+    let slack = pointer.channel_type.as_deref() == Some("slack");
+    let thread = pointer.last_thread_id.as_deref().unwrap_or_default();
+    let in_thread = !thread.is_empty() && Some(thread) != pointer.last_message_id.as_deref();
     let mut chat = ChatContext {
+        slack: slack.then_some(InThread(in_thread)),
         title: pointer.title,
         prior_session_id: None,
         prior_work_dir: None,
@@ -78,6 +86,12 @@ impl ChatContext {
                 entry
             });
             body.insert("chat_message_attachments".to_owned(), attachments.collect());
+        }
+        if let Some(InThread(in_thread)) = self.slack {
+            body.insert("chat_channel_type".to_owned(), "slack".into());
+            if in_thread {
+                body.insert("chat_in_thread".to_owned(), true.into());
+            }
         }
     }
 }

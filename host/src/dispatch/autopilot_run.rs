@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::enqueue::{self, EnqueueError, IssueRun};
 use super::lifecycle::to_the_end;
+use super::overlay::{self, Overlay};
 use super::permission::{self, Principal};
 use super::{followers, wakeup};
 use crate::app::App;
@@ -96,9 +97,11 @@ struct MadeIssue {
 pub async fn start(app: &App, autopilot: Autopilot, cause: Cause) -> Result<Run, RunError> {
     let app = app.clone();
     to_the_end(async move {
+        let overlay = overlay_of(&app, &autopilot).await;
         let now = app.clock.now();
         let (mine, why) = (autopilot.clone(), cause.clone());
-        let stored: Result<Stored, Stop> = app.db.write(move |c| Box::pin(store(c, mine, why, now))).await;
+        let stored: Result<Stored, Stop> =
+            app.db.write(move |c| Box::pin(store(c, mine, why, overlay, now))).await;
         match stored {
             Ok(stored) => {
                 announce(&app, &autopilot, &stored);
@@ -116,7 +119,27 @@ pub async fn start(app: &App, autopilot: Autopilot, cause: Cause) -> Result<Run,
     .await
 }
 
-async fn store(conn: &mut Conn, autopilot: Autopilot, cause: Cause, now: Time) -> Result<Stored, Stop> {
+/// What the task of an issue that is about to be made is given of its agent's apps. A run
+/// without an issue gets nothing.
+async fn overlay_of(app: &App, autopilot: &Autopilot) -> Overlay {
+    if app.composio.is_none() || autopilot.execution_mode == "run_only" {
+        return Overlay::default();
+    }
+    let ready = async { admit(&mut app.db.reader().await?, autopilot).await };
+    match ready.await {
+        Ok(Ok(ready)) => overlay::prepare(app, ready.leader.id).await,
+        // Whatever is wrong is found again where the run is stored.
+        Ok(Err(_)) | Err(_) => Overlay::default(),
+    }
+}
+
+async fn store(
+    conn: &mut Conn,
+    autopilot: Autopilot,
+    cause: Cause,
+    overlay: Overlay,
+    now: Time,
+) -> Result<Stored, Stop> {
     let ready = match admit(conn, &autopilot).await? {
         Ok(ready) => ready,
         Err(reason) => {
@@ -145,7 +168,7 @@ async fn store(conn: &mut Conn, autopilot: Autopilot, cause: Cause, now: Time) -
         let task = tasks::insert(conn, new).await?.ok_or(EnqueueError::AlreadyPending)?;
         return Ok(Stored { run, made: Made::Task(Box::new(task)) });
     }
-    let made = make_issue(conn, &autopilot, &cause, &ready, now).await?;
+    let made = make_issue(conn, &autopilot, &cause, &ready, overlay, now).await?;
     let run = Run {
         status: "issue_created".to_owned(),
         issue_id: Some(made.issue.id),
@@ -271,6 +294,7 @@ async fn make_issue(
     autopilot: &Autopilot,
     cause: &Cause,
     ready: &Ready,
+    overlay: Overlay,
     now: Time,
 ) -> Result<MadeIssue, Stop> {
     let workspace = autopilot.workspace_id;
@@ -312,7 +336,7 @@ async fn make_issue(
     for (user, _) in autopilot_settings::list_subscribers(conn, autopilot.id).await? {
         added.extend(followers::add(conn, issue.id, ("member", user), "autopilot", now).await?);
     }
-    let run = IssueRun { leads, ..IssueRun::of(ready.leader.id) };
+    let run = IssueRun { leads, overlay, ..IssueRun::of(ready.leader.id) };
     let task = enqueue::insert_issue_run(conn, issue.clone(), run, now).await?;
     let actor = Actor::Agent { id: ready.leader.id, task_id: task.id };
     let activity = Activity::on_issue(workspace, issue.id, actor, "created", json!({}), now);

@@ -5,6 +5,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::lifecycle::to_the_end;
+use super::overlay::{self, Overlay};
 use super::{cancel, enqueue, permission};
 use crate::app::App;
 use crate::model::actor::Actor;
@@ -186,10 +187,13 @@ pub async fn say(
 ) -> Result<Said, ChatError> {
     let app = app.clone();
     to_the_end(async move {
+        let overlay = overlay_of(&app, talker, id).await;
         let now = app.clock.now();
         let told = content.clone();
-        let sent: Result<Sent, ChatError> =
-            app.db.write(move |c| Box::pin(store(c, talker, id, content, Ids::of(uploads), now))).await;
+        let sent: Result<Sent, ChatError> = app
+            .db
+            .write(move |c| Box::pin(store(c, talker, id, content, Ids::of(uploads), overlay, now)))
+            .await;
         let said = match sent {
             Ok(Sent::Queued(said)) => said,
             Ok(Sent::NobodyAnswers) => return Err(ChatError::NotQueued),
@@ -213,12 +217,30 @@ pub async fn say(
     .await
 }
 
+/// What a turn is given of its agent's apps; nothing for somebody who may not talk here.
+async fn overlay_of(app: &App, talker: Talker, id: ChatSessionId) -> Overlay {
+    if app.composio.is_none() {
+        return Overlay::default();
+    }
+    let agent = async {
+        let mut conn = app.db.reader().await?;
+        let (_, agent) = find_visible(&mut conn, talker, id).await?;
+        Ok::<_, ChatError>(may_start(&mut conn, &agent, talker).await?.then_some(agent.id))
+    };
+    match agent.await {
+        Ok(Some(agent)) => overlay::prepare(app, agent).await,
+        // Whatever is wrong is found again where the message is stored.
+        Ok(None) | Err(_) => Overlay::default(),
+    }
+}
+
 async fn store(
     conn: &mut Conn,
     talker: Talker,
     id: ChatSessionId,
     content: String,
     uploads: Ids,
+    overlay: Overlay,
     now: Time,
 ) -> Result<Sent, ChatError> {
     let (session, agent) = find_visible(conn, talker, id).await?;
@@ -261,6 +283,8 @@ async fn store(
         priority: PRIORITY,
         initiator_user_id: Some(talker.user_id),
         originator_user_id: Some(talker.user_id),
+        runtime_mcp_overlay: overlay.servers,
+        runtime_connected_apps: overlay.apps,
         ..NewTask::queued(agent.id, agent.runtime_id, now)
     };
     match tasks::insert(conn, new).await? {
@@ -329,6 +353,7 @@ pub async fn delete(app: &App, talker: Talker, id: ChatSessionId) -> Result<(), 
                     }
                     let cancelled = cancel::in_transaction(c, CancelScope::ChatSession(id), now).await?;
                     let urls = attachments::list_urls_of_chat(c, id).await?;
+                    chats::delete_binding(c, id).await?;
                     chats::delete(c, id).await?;
                     Ok((cancelled, urls))
                 })

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use thiserror::Error;
 
+use super::overlay::{self, Overlay};
 use super::{originator, wakeup};
 use crate::app::App;
 use crate::model::ids::{AgentId, SquadId, TaskId, WorkspaceId};
@@ -37,18 +38,34 @@ pub struct IssueRun {
     pub trigger: Option<Comment>,
     pub handoff_note: Option<String>,
     pub force_fresh_session: bool,
+    /// Made before the transaction: no row may be seen without it.
+    pub overlay: Overlay,
 }
 
 impl IssueRun {
     /// A plain run without a trigger.
     pub fn of(agent_id: AgentId) -> Self {
-        Self { agent_id, leads: None, trigger: None, handoff_note: None, force_fresh_session: false }
+        Self {
+            agent_id,
+            leads: None,
+            trigger: None,
+            handoff_note: None,
+            force_fresh_session: false,
+            overlay: Overlay::default(),
+        }
+    }
+
+    /// With what its agent's connected apps give it.
+    pub async fn equipped(self, app: &App) -> Self {
+        let overlay = overlay::prepare(app, self.agent_id).await;
+        Self { overlay, ..self }
     }
 }
 
 /// Queues a run on an issue, tells clients, and wakes the daemon. The task is bound to the
 /// runtime its agent has now and stays there when the agent moves.
 pub async fn issue_run(app: &App, issue: &Issue, run: IssueRun) -> Result<Task, EnqueueError> {
+    let run = run.equipped(app).await;
     let now = app.clock.now();
     let issue = issue.clone();
     let workspace_id = issue.workspace_id;
@@ -71,6 +88,8 @@ pub async fn insert_issue_run(
         handoff_note: run.handoff_note.filter(|note| !note.is_empty()),
         force_fresh_session: run.force_fresh_session,
         originator_user_id,
+        runtime_mcp_overlay: run.overlay.servers,
+        runtime_connected_apps: run.overlay.apps,
         ..on_issue(conn, &issue, run.agent_id, run.leads, run.trigger.as_ref(), now).await?
     };
     tasks::insert(conn, new).await?.ok_or(EnqueueError::AlreadyPending)

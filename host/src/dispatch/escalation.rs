@@ -21,6 +21,7 @@ const MOST_PATIENCE: i64 = 10 * 365 * 24 * 60 * 60;
 /// Queues a run, and lets another agent stand by for it. Both or neither are stored: a run
 /// that starts at once must find whom to stand down.
 pub async fn issue_run(app: &App, issue: &Issue, run: IssueRun, fallback: Run) -> Result<Task, EnqueueError> {
+    let run = run.equipped(app).await;
     let now = app.clock.now();
     let (queued_on, workspace_id) = (issue.clone(), issue.workspace_id);
     let task: Task = app

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::assign::{self, Change};
 use super::enqueue::{self, EnqueueError, IssueRun};
 use super::lifecycle::to_the_end;
+use super::overlay::{self, Prepared};
 use super::{followers, permission};
 use crate::app::App;
 use crate::model::activity::Activity;
@@ -78,9 +79,10 @@ impl Created {
 pub async fn create(app: &App, actor: Actor, new: NewIssue) -> Result<Created, CreateError> {
     let app = app.clone();
     to_the_end(async move {
+        let overlay = overlay::of_create(&app, actor, &new).await;
         let now = app.clock.now();
         let Stored { created, followers, activity, queued } =
-            app.db.write(move |c| Box::pin(store(c, actor, new, now))).await?;
+            app.db.write(move |c| Box::pin(store(c, actor, new, overlay, now))).await?;
         let issue = &created.issue;
         app.events.by(actor, issue.workspace_id, "issue:created", || json!({"issue": created.body(&app)}));
         followers::tell(&app, issue.workspace_id, actor, &followers);
@@ -100,7 +102,13 @@ struct Stored {
     queued: Option<Task>,
 }
 
-async fn store(conn: &mut Conn, actor: Actor, new: NewIssue, now: Time) -> Result<Stored, CreateError> {
+async fn store(
+    conn: &mut Conn,
+    actor: Actor,
+    new: NewIssue,
+    overlay: Prepared,
+    now: Time,
+) -> Result<Stored, CreateError> {
     let workspace = new.workspace_id;
     // First, because it makes others who create in this workspace wait.
     let number = workspaces::next_issue_number(conn, workspace).await?;
@@ -163,7 +171,7 @@ async fn store(conn: &mut Conn, actor: Actor, new: NewIssue, now: Time) -> Resul
     }
     let activity = Activity::on_issue(workspace, issue.id, actor, "created", json!({}), now);
     activities::insert(conn, &activity).await?;
-    let queued = queue(conn, &issue, Change::Created, actor, None, now).await?;
+    let queued = queue(conn, &issue, Change::Created, actor, (None, overlay), now).await?;
     Ok(Stored { created: Created { issue, prefix, attachments }, followers: added, activity, queued })
 }
 
@@ -175,12 +183,13 @@ pub(super) async fn queue(
     issue: &Issue,
     change: Change<'_>,
     actor: Actor,
-    handoff_note: Option<String>,
+    (handoff_note, overlay): (Option<String>, Prepared),
     now: Time,
 ) -> Result<Option<Task>, StoreError> {
     let by = permission::of_actor(conn, actor).await?;
     let Some(run) = assign::will_enqueue(conn, issue, change, actor, by).await? else { return Ok(None) };
-    let run = IssueRun { leads: run.leads, handoff_note, ..IssueRun::of(run.agent_id) };
+    let overlay = overlay.of(run.agent_id);
+    let run = IssueRun { leads: run.leads, handoff_note, overlay, ..IssueRun::of(run.agent_id) };
     match enqueue::insert_issue_run(conn, issue.clone(), run, now).await {
         Ok(task) => Ok(Some(task)),
         Err(EnqueueError::Store(error)) => Err(error),

@@ -9,6 +9,7 @@ use super::assign::{self, Change};
 use super::cancel::{self, Cancelled};
 use super::child_done::Notice;
 use super::lifecycle::to_the_end;
+use super::overlay::{self, Prepared};
 use super::{autopilot, child_done, enqueue, followers, issue_create};
 use crate::app::App;
 use crate::model::activity::Activity;
@@ -88,10 +89,16 @@ pub async fn update(
 ) -> Result<Updated, UpdateError> {
     let app = app.clone();
     to_the_end(async move {
+        let overlay = if options.suppress_run {
+            Prepared::default()
+        } else {
+            overlay::of_update(&app, actor, id, &patch).await
+        };
         let now = app.clock.now();
         let described = patch.description.is_some();
         let batch = options.batch;
-        let stored = app.db.write(move |c| Box::pin(store(c, actor, id, patch, options, now))).await?;
+        let stored =
+            app.db.write(move |c| Box::pin(store(c, actor, id, patch, (options, overlay), now))).await?;
         let changes = Changes { before: &stored.before, after: &stored.after, described };
         let workspace = stored.after.workspace_id;
         app.events.by(actor, workspace, "issue:updated", || changes.event(&stored.prefix, batch));
@@ -132,7 +139,7 @@ async fn store(
     actor: Actor,
     id: IssueId,
     patch: Patch,
-    options: Options,
+    (options, overlay): (Options, Prepared),
     now: Time,
 ) -> Result<Stored, UpdateError> {
     if patch.may_cancel() {
@@ -174,7 +181,7 @@ async fn store(
     } else {
         let assignee_changed = changes.assignee();
         let change = Change::Updated { assignee_changed, previous_status: &before.status };
-        issue_create::queue(conn, &after, change, actor, options.handoff_note, now).await?
+        issue_create::queue(conn, &after, change, actor, (options.handoff_note, overlay), now).await?
     };
     let notice = child_done::notice(conn, &before, &after).await?;
     let prefix = workspaces::find_issue_prefix(conn, after.workspace_id).await?;

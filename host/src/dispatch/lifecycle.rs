@@ -12,6 +12,7 @@ use super::autopilot_follow::{self, Ended};
 use super::claim::PREPARE_LEASE;
 use super::comment::{self, Posted};
 use super::completion::Word;
+use super::overlay::Overlay;
 use super::{completion, ended, escalation, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::agent::Agent;
@@ -157,8 +158,11 @@ pub async fn fail(
             reply: completion::apology(&task, &failure.error, &failure.reason, now),
             comment: completion::error(&task, &failure.error),
         };
-        let ended =
-            app.db.write(move |c| Box::pin(failed(c, task, workspace_id, failure, words, now))).await?;
+        let overlay = retry::overlay(&app, &task, &failure.reason).await;
+        let ended = app
+            .db
+            .write(move |c| Box::pin(failed(c, task, workspace_id, failure, words, overlay, now)))
+            .await?;
         let Some(End { task, effects }) = ended else { return Ok(None) };
         let Some(mut effects) = effects else { return Ok(Some(task)) };
         tracing::info!(
@@ -260,6 +264,7 @@ async fn failed(
     workspace_id: WorkspaceId,
     failure: Failure,
     words: Words,
+    overlay: Overlay,
     now: Time,
 ) -> Result<Option<End>, StoreError> {
     agents::lock(conn, task.agent_id).await?;
@@ -272,7 +277,7 @@ async fn failed(
     {
         sessions::merge_pointer(conn, chat, session_id, work_dir, task.runtime_id, now).await?;
     }
-    let retry = retry::queue(conn, &task, now).await?;
+    let retry = retry::queue(conn, &task, overlay, now).await?;
     // A run that is tried again has not had its last word.
     let Words { reply, comment } = match retry {
         Some(_) => Words { reply: None, comment: None },

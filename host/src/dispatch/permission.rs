@@ -216,4 +216,80 @@ mod tests {
         assert!(may_manage(&private, owner, Role::Member) && may_manage(&private, admin, Role::Owner));
         assert!(!may_manage(&private, plain, Role::Member));
     }
+
+    mod laws {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// A few people, so that they meet.
+        fn person() -> impl Strategy<Value = UserId> {
+            (0..4_u128).prop_map(|n| UserId(Uuid::from_u128(n)))
+        }
+
+        fn principal() -> impl Strategy<Value = Principal> {
+            prop_oneof![
+                person().prop_map(Principal::Member),
+                prop::option::of(person()).prop_map(|originator| Principal::Machine { originator }),
+            ]
+        }
+
+        fn targets() -> impl Strategy<Value = Vec<(&'static str, Uuid)>> {
+            let kind = prop::sample::select(vec!["workspace", "member", "team", "unheard of"]);
+            prop::collection::vec((kind, person().prop_map(|user| user.0)), 0..4)
+        }
+
+        fn of(agent: &Agent, targets: &[(&'static str, Uuid)]) -> Vec<InvocationTarget> {
+            let target = |(kind, id): &(&'static str, Uuid)| InvocationTarget {
+                agent_id: agent.id,
+                target_type: (*kind).to_owned(),
+                target_id: *id,
+            };
+            targets.iter().map(target).collect()
+        }
+
+        proptest! {
+            /// The owner always; of others only whom a target names, and only while the mode says
+            /// that targets count.
+            #[test]
+            fn nobody_is_let_in_whom_nothing_names(
+                owner in prop::option::of(person()),
+                shared in any::<bool>(),
+                targets in targets(),
+                principal in principal(),
+                is_member in any::<bool>(),
+            ) {
+                let mode = if shared { PUBLIC_TO } else { "private" };
+                let agent = Agent { owner_id: owner, ..agent(UserId::new(), mode) };
+                let user = principal.user();
+                let owns = owner.is_some() && user == owner;
+                let inside = is_member || matches!(principal, Principal::Machine { .. });
+                let everybody = targets.iter().any(|(kind, _)| *kind == "workspace");
+                let by_name = user.is_some_and(|user| targets.contains(&("member", user.0)));
+                let expected = owns || (shared && ((everybody && inside) || by_name));
+                prop_assert_eq!(allows(&agent, &of(&agent, &targets), principal, is_member), expected);
+            }
+
+            /// One more target shuts nobody out, and a team lets nobody in.
+            #[test]
+            fn targets_only_add(targets in targets(), more in targets(), principal in principal(), is_member in any::<bool>()) {
+                let agent = agent(UserId(Uuid::from_u128(0)), PUBLIC_TO);
+                let few = allows(&agent, &of(&agent, &targets), principal, is_member);
+                let all = [targets.clone(), more].concat();
+                prop_assert!(!few || allows(&agent, &of(&agent, &all), principal, is_member));
+                let teams: Vec<_> = targets.into_iter().filter(|(kind, _)| *kind == "team").collect();
+                let owns = principal.user() == agent.owner_id;
+                prop_assert_eq!(allows(&agent, &of(&agent, &teams), principal, is_member), owns);
+            }
+
+            /// Who may start an agent in person may see it, if they are of the workspace.
+            #[test]
+            fn who_may_start_may_see(owner in person(), targets in targets(), user in person()) {
+                let agent = agent(owner, PUBLIC_TO);
+                let targets = of(&agent, &targets);
+                let starts = allows(&agent, &targets, Principal::Member(user), true);
+                prop_assert_eq!(starts, may_view(&agent, &targets, user, Role::Member, false));
+            }
+        }
+    }
 }

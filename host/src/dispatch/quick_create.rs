@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::enqueue::EnqueueError;
 use super::followers;
+use super::lifecycle::to_the_end;
+use super::overlay;
 use super::permission::Principal;
 use super::wakeup;
 use crate::app::App;
@@ -57,22 +59,29 @@ pub fn check_reachable(runtime: Option<&Runtime>) -> Result<&Runtime, Unavailabl
 
 /// Queues the agent. Clients are told nothing; its daemon is woken.
 pub async fn enqueue(app: &App, agent: &Agent, prompt: Prompt) -> Result<Task, EnqueueError> {
+    let overlay = overlay::prepare(app, agent.id).await;
     let now = app.clock.now();
     let new = NewTask {
+        runtime_mcp_overlay: overlay.servers,
+        runtime_connected_apps: overlay.apps,
         priority: PRIORITY,
         originator_user_id: prompt.by.user(),
         context: Some(context(&prompt)),
         ..NewTask::queued(agent.id, agent.runtime_id, now)
     };
-    let task: Task = app
-        .db
-        .write(move |c| {
-            Box::pin(async move { tasks::insert(c, new).await?.ok_or(EnqueueError::AlreadyPending) })
-        })
-        .await?;
-    tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "an agent was asked for an issue");
-    wakeup::wake(app, &task);
-    Ok(task)
+    let app = app.clone();
+    to_the_end(async move {
+        let task: Task = app
+            .db
+            .write(move |c| {
+                Box::pin(async move { tasks::insert(c, new).await?.ok_or(EnqueueError::AlreadyPending) })
+            })
+            .await?;
+        tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "an agent was asked for an issue");
+        wakeup::wake(&app, &task);
+        Ok(task)
+    })
+    .await
 }
 
 fn context(prompt: &Prompt) -> Value {

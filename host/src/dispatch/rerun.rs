@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::enqueue::{self, EnqueueError, IssueRun};
+use super::lifecycle::to_the_end;
 use super::permission::{self, Principal};
 use super::{assign, cancel};
 use crate::app::App;
@@ -50,8 +51,12 @@ pub async fn rerun(
         return Err(RerunError::NotAllowed);
     }
     drop(conn);
-    cancel::all(app, CancelScope::IssueAndAgent(issue.id, run.agent_id)).await?;
-    Ok(enqueue::issue_run(app, issue, run).await?)
+    let (app, issue) = (app.clone(), issue.clone());
+    to_the_end(async move {
+        cancel::all(&app, CancelScope::IssueAndAgent(issue.id, run.agent_id)).await?;
+        Ok(enqueue::issue_run(&app, &issue, run).await?)
+    })
+    .await
 }
 
 async fn of_source(conn: &mut Conn, issue: &Issue, source: TaskId) -> Result<IssueRun, RerunError> {

@@ -1,5 +1,7 @@
 //! A failed task gets another attempt, when the failure says nothing about the work.
 
+use super::overlay::{self, Overlay};
+use crate::app::App;
 use crate::model::failure::{is_retryable, needs_fresh_session};
 use crate::model::status::TaskStatus;
 use crate::model::task::{NewTask, Task};
@@ -9,8 +11,14 @@ use crate::store::{Conn, StoreError, tasks};
 /// Queues the next attempt in the transaction that failed the task, so that none is lost
 /// between the two. `None` when the rules give no retry, or when other work of the agent
 /// already waits on the issue.
-pub async fn queue(conn: &mut Conn, failed: &Task, now: Time) -> Result<Option<Task>, StoreError> {
+pub async fn queue(
+    conn: &mut Conn,
+    failed: &Task,
+    overlay: Overlay,
+    now: Time,
+) -> Result<Option<Task>, StoreError> {
     let Some(next) = next_attempt(failed, now) else { return Ok(None) };
+    let next = NewTask { runtime_mcp_overlay: overlay.servers, runtime_connected_apps: overlay.apps, ..next };
     let queued = tasks::insert(conn, next).await?;
     if let Some(task) = &queued {
         tracing::info!(
@@ -22,6 +30,20 @@ pub async fn queue(conn: &mut Conn, failed: &Task, now: Time) -> Result<Option<T
         );
     }
     Ok(queued)
+}
+
+/// What the next attempt of a task that is about to fail for this reason is given of its
+/// agent's apps: as the agent is now, never what the first attempt had. Before the
+/// transaction; nothing when there will be no next.
+pub async fn overlay(app: &App, task: &Task, reason: &str) -> Overlay {
+    if app.composio.is_none() {
+        return Overlay::default();
+    }
+    let failed = Task { status: TaskStatus::Failed, failure_reason: Some(reason.to_owned()), ..task.clone() };
+    match next_attempt(&failed, app.clock.now()) {
+        Some(next) => overlay::prepare(app, next.agent_id).await,
+        None => Overlay::default(),
+    }
 }
 
 /// The task that follows a failed one, if any may.
@@ -110,5 +132,107 @@ mod tests {
         assert!(child.is_some_and(|child| child.session_id.is_none()
             && child.work_dir.is_none()
             && child.force_fresh_session));
+    }
+
+    mod laws {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::model::failure::is_resume_unsafe;
+        use crate::model::ids::ChatSessionId;
+
+        fn reason() -> impl Strategy<Value = Option<String>> {
+            let known = [
+                "runtime_offline",
+                "runtime_recovery",
+                "timeout",
+                "codex_semantic_inactivity",
+                "queued_expired",
+                "iteration_limit",
+                "agent_fallback_message",
+                "api_invalid_request",
+                "agent_blocked",
+                "agent_error.unknown",
+                "",
+            ];
+            prop_oneof![
+                prop::sample::select(known.to_vec()).prop_map(|reason| Some(reason.to_owned())),
+                "[a-z_.]{0,12}".prop_map(Some),
+                Just(None),
+            ]
+        }
+
+        prop_compose! {
+            fn ended()(
+                reason in reason(),
+                status in prop::sample::select(vec![TaskStatus::Failed, TaskStatus::Completed, TaskStatus::Cancelled]),
+                (issue, chat, run) in any::<(bool, bool, bool)>(),
+                (attempt, max_attempts) in (1..5_i32, 0..5_i32),
+                session in prop::option::of("[a-z]{1,4}"),
+                note in prop::option::of("[a-z]{1,4}"),
+            ) -> Task {
+                Task {
+                    status,
+                    failure_reason: reason,
+                    issue_id: issue.then(IssueId::new),
+                    chat_session_id: chat.then(ChatSessionId::new),
+                    autopilot_run_id: run.then(AutopilotRunId::new),
+                    attempt,
+                    max_attempts,
+                    session_id: session.clone(),
+                    work_dir: session,
+                    handoff_note: note,
+                    originator_user_id: Some(UserId::new()),
+                    ..sample()
+                }
+            }
+        }
+
+        proptest! {
+            /// There is a next attempt just when the surroundings failed, attempts are left, and
+            /// somebody waits on an issue or in a chat.
+            #[test]
+            fn the_next_attempt_follows_the_rules(task in ended()) {
+                let surroundings = matches!(
+                    task.failure_reason.as_deref(),
+                    Some("runtime_offline" | "runtime_recovery" | "timeout" | "codex_semantic_inactivity")
+                );
+                let expected = task.status == TaskStatus::Failed
+                    && surroundings
+                    && task.attempt < task.max_attempts
+                    && task.autopilot_run_id.is_none()
+                    && (task.issue_id.is_some() || task.chat_session_id.is_some());
+                prop_assert_eq!(next_attempt(&task, Clock::system().now()).is_some(), expected);
+            }
+
+            /// It is the same work, once more, where it was; and it never resumes what must not be
+            /// resumed.
+            #[test]
+            fn the_next_attempt_is_the_same_work(task in ended()) {
+                let Some(next) = next_attempt(&task, Clock::system().now()) else { return Ok(()) };
+                prop_assert_eq!((next.status, next.attempt), (TaskStatus::Queued, task.attempt + 1));
+                prop_assert_eq!((next.agent_id, next.runtime_id), (task.agent_id, task.runtime_id));
+                prop_assert_eq!((next.issue_id, next.chat_session_id), (task.issue_id, task.chat_session_id));
+                prop_assert_eq!((&next.handoff_note, next.originator_user_id), (&task.handoff_note, task.originator_user_id));
+                prop_assert_eq!((&next.runtime_mcp_overlay, &next.runtime_connected_apps), (&None, &None));
+                let unsafe_to_resume = is_resume_unsafe(task.failure_reason.as_deref().unwrap_or_default());
+                prop_assert_eq!(next.force_fresh_session, unsafe_to_resume);
+                let pointer = if unsafe_to_resume { &None } else { &task.session_id };
+                prop_assert_eq!((&next.session_id, &next.work_dir), (pointer, pointer));
+            }
+
+            /// However often it is lost, it comes to an end.
+            #[test]
+            fn attempts_run_out(task in ended()) {
+                let most = task.max_attempts - task.attempt;
+                let mut attempts = 0;
+                let mut last = task;
+                while let Some(next) = next_attempt(&last, Clock::system().now()) {
+                    attempts += 1;
+                    prop_assert!(attempts <= most);
+                    last = Task { attempt: next.attempt, ..last };
+                }
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::autopilot_follow::{self, Ended};
+use super::overlay::Overlay;
 use super::{completion, ended, lifecycle, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::failure;
@@ -102,11 +103,18 @@ struct Row {
 
 async fn fail_one(app: &App, id: TaskId, stuck: Stuck, now: Time) -> Result<Option<Row>, StoreError> {
     let (error, reason) = explain(stuck);
+    let overlay = match app.composio.as_ref() {
+        Some(_) => match tasks::find(&mut app.db.reader().await?, id).await? {
+            Some(task) => retry::overlay(app, &task, reason).await,
+            None => Overlay::default(),
+        },
+        None => Overlay::default(),
+    };
     app.db
         .write(move |c| {
             Box::pin(async move {
                 match sweeps::fail_stuck(c, id, stuck, error, reason, now).await? {
-                    Some(failed) => settle(c, failed, now).await.map(Some),
+                    Some(failed) => settle(c, failed, overlay, now).await.map(Some),
                     None => Ok(None),
                 }
             })
@@ -116,9 +124,9 @@ async fn fail_one(app: &App, id: TaskId, stuck: Stuck, now: Time) -> Result<Opti
 
 /// Runs in the transaction that failed the task: tries it again, puts back an issue that
 /// nobody works on any more, ends a chat's turn, and revokes the run's tokens.
-async fn settle(conn: &mut Conn, failed: Task, now: Time) -> Result<Row, StoreError> {
+async fn settle(conn: &mut Conn, failed: Task, overlay: Overlay, now: Time) -> Result<Row, StoreError> {
     tokens::delete_of_task(conn, failed.id).await?;
-    let retry = retry::queue(conn, &failed, now).await?;
+    let retry = retry::queue(conn, &failed, overlay, now).await?;
     let workspace_id = tasks::find_workspace(conn, &failed).await?;
     let put_back = match failed.issue_id {
         Some(issue) if retry.is_none() => put_back_issue(conn, issue, now).await?,

@@ -34,6 +34,8 @@ const FINISH_WITHIN: TimeDelta = TimeDelta::seconds(9000);
 const CLAIM_WITHIN: TimeDelta = TimeDelta::seconds(7200);
 const KEEP_OFFLINE: TimeDelta = TimeDelta::days(7);
 const PURGE_EVERY: TimeDelta = TimeDelta::hours(1);
+/// Long enough to look into what went wrong last month; senders repeat a call for days at most.
+const KEEP_DELIVERIES: TimeDelta = TimeDelta::days(30);
 /// After a start every row looks as old as the gateway was down. Daemons get time to be
 /// heard before one is called stale: four beats.
 const GRACE: Duration = Duration::from_mins(1);
@@ -58,6 +60,8 @@ pub struct Report {
     pub runtimes_deleted: usize,
     /// Tokens past their time.
     pub tokens_purged: u64,
+    /// What webhooks were sent more than a month ago.
+    pub deliveries_purged: u64,
     /// Steps that failed; the log says why.
     pub failed_steps: Vec<&'static str>,
     pub duration_ms: u64,
@@ -186,20 +190,24 @@ async fn unused_runtimes(app: &App, now: Time, report: &mut Report) -> Result<()
 
 async fn expired(app: &App, now: Time, report: &mut Report) -> Result<(), StoreError> {
     let until = Instant::now() + STEP;
-    for what in Expired::ALL {
-        loop {
-            let purged = purge(&app.db, what, now).await?;
-            report.tokens_purged += purged;
-            if purged < ROWS.unsigned_abs() || Instant::now() >= until {
-                break;
-            }
-        }
-    }
+    report.tokens_purged += purge(&app.db, Expired::TaskTokens, now, until).await?;
+    report.tokens_purged += purge(&app.db, Expired::DaemonTokens, now, until).await?;
+    report.deliveries_purged += purge(&app.db, Expired::Deliveries, now - KEEP_DELIVERIES, until).await?;
     Ok(())
 }
 
-async fn purge(db: &Db, what: Expired, now: Time) -> Result<u64, StoreError> {
-    db.write_soon(move |c| Box::pin(async move { sweeps::purge(c, what, now, ROWS).await })).await
+/// Deletes, some at a time, until nothing is left or the time is up.
+async fn purge(db: &Db, what: Expired, before: Time, until: Instant) -> Result<u64, StoreError> {
+    let mut purged = 0;
+    loop {
+        let some: u64 = db
+            .write_soon(move |c| Box::pin(async move { sweeps::purge(c, what, before, ROWS).await }))
+            .await?;
+        purged += some;
+        if some < ROWS.unsigned_abs() || Instant::now() >= until {
+            return Ok(purged);
+        }
+    }
 }
 
 /// Tells each workspace's clients once to look at their runtimes again.

@@ -76,6 +76,8 @@ ids! {
     /// One call of a webhook.
     DeliveryId,
     AttachmentId,
+    /// An app that somebody connected.
+    ConnectionId,
 }
 
 #[cfg(test)]

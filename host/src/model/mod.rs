@@ -11,6 +11,7 @@ pub mod chat;
 pub mod clean;
 pub mod cli_version;
 pub mod comment_body;
+pub mod connection;
 pub mod content_type;
 pub mod edit;
 pub mod failure;

@@ -94,4 +94,65 @@ mod tests {
             assert_eq!(text(given), expected);
         }
     }
+
+    mod laws {
+        use proptest::prelude::*;
+
+        use super::super::*;
+
+        /// Something that each of the rules is for, and what must not be left of it.
+        fn secret() -> impl Strategy<Value = (String, String)> {
+            let whole = |pattern: &'static str| pattern.prop_map(|secret: String| (secret.clone(), secret));
+            prop_oneof![
+                whole("AKIA[0-9A-Z]{16}"),
+                "[A-Za-z0-9/+=]{40}".prop_map(|key| (format!("aws_secret_access_key = {key}"), key)),
+                "[A-Za-z0-9\\n]{20,60}".prop_map(|key| {
+                    (format!("-----BEGIN RSA PRIVATE KEY-----\n{key}\n-----END RSA PRIVATE KEY-----"), key)
+                }),
+                whole("gh[pousr]_[A-Za-z0-9]{36,60}"),
+                whole("sk-[A-Za-z0-9]{20,40}"),
+                whole("xox[bporas]-[A-Za-z0-9]{10,20}"),
+                whole("glpat-[A-Za-z0-9]{20,30}"),
+                whole("ey[A-Za-z0-9]{10,20}[.][A-Za-z0-9]{10,20}[.][A-Za-z0-9]{10,20}"),
+                "[A-Za-z0-9]{12,20}".prop_map(|token| (format!("BEARER {token}"), token)),
+                "[A-Za-z0-9]{12,20}"
+                    .prop_map(|word| (format!("postgresql://ann:{word}@db/x"), format!(":{word}@"))),
+                ("(API_KEY|api_secret|Token|PASSWORD|Redis_Url)", "[A-Za-z0-9]{12,20}")
+                    .prop_map(|(name, word)| (format!("{name}: {word}"), word)),
+            ]
+        }
+
+        /// Text that nothing is to be taken out of.
+        fn prose() -> impl Strategy<Value = String> {
+            "[a-df-hjlnqruvwyzéß .,!?()\\n]{0,20}"
+        }
+
+        proptest! {
+            /// A secret does not get through, whatever stands around it.
+            #[test]
+            fn no_secret_gets_through(before in prose(), (shown, hidden) in secret(), after in prose()) {
+                let given = format!("{before} {shown} {after}");
+                let left = text(&given);
+                prop_assert!(!left.contains(&hidden), "{} became {}", given, left);
+                prop_assert!(left.starts_with(&before) && left.ends_with(&after), "{} became {}", given, left);
+            }
+
+            /// Text without one is the same, byte for byte.
+            #[test]
+            fn other_text_is_left_alone(given in prose()) {
+                prop_assert_eq!(text(&given), given);
+            }
+
+            /// In a document only what stands at the top is looked at, and names are names.
+            #[test]
+            fn a_documents_form_is_kept((shown, _) in secret(), given in prose()) {
+                let document = serde_json::json!({"a": given, &shown: shown, "deep": {"a": shown}, "n": 1});
+                let mut left = document.clone();
+                top_level(&mut left);
+                prop_assert_ne!(&left[&shown], &document[&shown]);
+                left[&shown] = document[&shown].clone();
+                prop_assert_eq!(left, document);
+            }
+        }
+    }
 }

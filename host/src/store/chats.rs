@@ -130,6 +130,13 @@ pub async fn lock(conn: &mut Conn, id: ChatSessionId) -> Result<bool, StoreError
     Ok(row.is_some())
 }
 
+/// Forgets the channel that a session is held in.
+pub async fn delete_binding(conn: &mut Conn, id: ChatSessionId) -> Result<(), StoreError> {
+    const SQL: &str = "DELETE FROM channel_chat_session_binding WHERE chat_session_id = $1";
+    on_conn!(conn, |c| sqlx::query(SQL).bind(id).execute(c).await.map(drop))?;
+    Ok(())
+}
+
 pub async fn delete(conn: &mut Conn, id: ChatSessionId) -> Result<(), StoreError> {
     const SQL: &str = "DELETE FROM chat_session WHERE id = $1";
     on_conn!(conn, |c| sqlx::query(SQL).bind(id).execute(c).await.map(drop))?;

@@ -13,17 +13,31 @@ pub struct ChatPointer {
     pub session_id: Option<String>,
     pub work_dir: Option<String>,
     pub runtime_id: Option<RuntimeId>,
+    /// Where it is held, if elsewhere: the kind of channel, and its last message and thread.
+    pub channel_type: Option<String>,
+    pub last_message_id: Option<String>,
+    pub last_thread_id: Option<String>,
 }
 
-from_row!(ChatPointer { title, session_id, work_dir, runtime_id });
+from_row!(ChatPointer {
+    title,
+    session_id,
+    work_dir,
+    runtime_id,
+    channel_type,
+    last_message_id,
+    last_thread_id,
+});
 
 pub async fn find_pointer(
     conn: &mut Conn,
     id: ChatSessionId,
     workspace: WorkspaceId,
 ) -> Result<Option<ChatPointer>, StoreError> {
-    const SQL: &str = "SELECT title, session_id, work_dir, runtime_id FROM chat_session
-        WHERE id = $1 AND workspace_id = $2";
+    const SQL: &str = "SELECT c.title, c.session_id, c.work_dir, c.runtime_id,
+            b.channel_type, b.last_message_id, b.last_thread_id
+        FROM chat_session c LEFT JOIN channel_chat_session_binding b ON b.chat_session_id = c.id
+        WHERE c.id = $1 AND c.workspace_id = $2";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(workspace).fetch_optional(c).await)?)
 }
 

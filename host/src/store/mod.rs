@@ -30,6 +30,7 @@ pub mod claim_autopilot;
 pub mod claim_chat;
 pub mod comment_threads;
 pub mod comments;
+pub mod connections;
 pub mod deliveries;
 pub mod escalations;
 pub mod generations;

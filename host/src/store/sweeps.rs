@@ -198,24 +198,25 @@ pub async fn delete_unused_runtimes(
 pub enum Expired {
     TaskTokens,
     DaemonTokens,
+    /// What webhooks were sent, with the bodies.
+    Deliveries,
 }
 
-impl Expired {
-    pub const ALL: [Self; 2] = [Self::TaskTokens, Self::DaemonTokens];
-}
-
-/// Deletes some of what expired before `now` and says how many.
-pub async fn purge(conn: &mut Conn, what: Expired, now: Time, limit: i64) -> Result<u64, StoreError> {
+/// Deletes some of what expired before this and says how many.
+pub async fn purge(conn: &mut Conn, what: Expired, before: Time, limit: i64) -> Result<u64, StoreError> {
     const TASK_TOKENS: &str = "DELETE FROM task_token
         WHERE id IN (SELECT id FROM task_token WHERE expires_at <= $1 LIMIT $2)";
     const DAEMON_TOKENS: &str = "DELETE FROM daemon_token
         WHERE id IN (SELECT id FROM daemon_token WHERE expires_at <= $1 LIMIT $2)";
+    const DELIVERIES: &str = "DELETE FROM webhook_delivery
+        WHERE id IN (SELECT id FROM webhook_delivery WHERE received_at <= $1 LIMIT $2)";
     let sql = match what {
         Expired::TaskTokens => TASK_TOKENS,
         Expired::DaemonTokens => DAEMON_TOKENS,
+        Expired::Deliveries => DELIVERIES,
     };
     Ok(on_conn!(conn, |c| sqlx::query(sql)
-        .bind(now)
+        .bind(before)
         .bind(limit)
         .execute(c)
         .await

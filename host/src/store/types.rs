@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use crate::model::agent::Toolkits;
 use crate::model::ids::{
-    AgentId, AttachmentId, AutopilotId, AutopilotRunId, ChatSessionId, CommentId, DeliveryId, IssueId,
-    LabelId, ProjectId, ResourceId, RuntimeId, SkillId, SquadId, TaskId, TriggerId, UserId, WorkspaceId,
+    AgentId, AttachmentId, AutopilotId, AutopilotRunId, ChatSessionId, CommentId, ConnectionId, DeliveryId,
+    IssueId, LabelId, ProjectId, ResourceId, RuntimeId, SkillId, SquadId, TaskId, TriggerId, UserId,
+    WorkspaceId,
 };
 use crate::model::status::TaskStatus;
 
@@ -68,6 +69,7 @@ ids!(
     TriggerId,
     DeliveryId,
     AttachmentId,
+    ConnectionId,
 );
 
 macro_rules! status {

@@ -1,4 +1,5 @@
-//! The cases of the merge: pass-through to the byte, union, and what is refused.
+//! The cases of the merge, which Domain item 193 numbers M1 to M9: pass-through to the byte, union,
+//! and what is refused.
 
 use mcp_overlay::merge;
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ fn refused(agent: Option<&str>, overlay: Option<&str>, code: &str) {
     assert_eq!(failure.code, code, "{failure:?}");
 }
 
+/// Domain item 193, M1.
 #[test]
 fn both_absent_is_nothing() {
     for agent in ABSENT {
@@ -34,6 +36,7 @@ fn both_absent_is_nothing() {
     }
 }
 
+/// Domain item 193, M2.
 #[test]
 fn without_an_overlay_the_agents_bytes_pass_untouched() {
     for overlay in ABSENT {
@@ -42,6 +45,7 @@ fn without_an_overlay_the_agents_bytes_pass_untouched() {
     }
 }
 
+/// Domain item 193, M3.
 #[test]
 fn without_an_agent_configuration_the_overlay_stands() {
     for agent in ABSENT {
@@ -55,6 +59,7 @@ fn without_an_agent_configuration_the_overlay_stands() {
     );
 }
 
+/// Domain item 193, M4.
 #[test]
 fn servers_of_both_sides_are_united() {
     let agent = r#"{"mcpServers":{"fetch":{"command":"uvx"},"github":{"url":"https://g.example","n":1.50}}}"#;
@@ -69,6 +74,7 @@ fn servers_of_both_sides_are_united() {
     );
 }
 
+/// Domain item 193, M5.
 #[test]
 fn the_overlay_wins_whole_on_equal_names() {
     check(
@@ -84,6 +90,7 @@ fn the_overlay_wins_whole_on_equal_names() {
     );
 }
 
+/// Domain item 193, M6, and agents without servers.
 #[test]
 fn only_the_agents_other_members_survive() {
     check(
@@ -100,12 +107,14 @@ fn only_the_agents_other_members_survive() {
     );
 }
 
+/// Domain item 193, for two empty sides.
 #[test]
 fn a_result_without_members_is_nothing() {
     assert_eq!(merge(Some("{}"), Some("{}")), Ok(Merged::None));
     assert_eq!(merge(Some(r#"{"mcpServers":{}}"#), Some(r#"{"mcpServers":null,"z":1}"#)), Ok(Merged::None));
 }
 
+/// Domain item 193, M7 and M8.
 #[test]
 fn a_side_that_is_not_an_object_is_refused() {
     for bad in
@@ -119,6 +128,7 @@ fn a_side_that_is_not_an_object_is_refused() {
     refused(Some("{"), Some("["), "bad-agent-config");
 }
 
+/// Domain item 193, M9, and names that are empty.
 #[test]
 fn servers_must_be_named_objects() {
     for bad in [
@@ -139,4 +149,94 @@ fn servers_must_be_named_objects() {
 fn depth_is_no_way_to_overflow_the_stack() {
     let deep = format!(r#"{{"mcpServers":{{"a":{{"b":{}{}}}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     assert!(matches!(merge(Some(&deep), Some(COMPOSIO)), Ok(Merged::Config(_))));
+}
+
+mod laws {
+    use proptest::prelude::*;
+    use serde_json::Map;
+
+    use super::*;
+
+    /// Any JSON, some levels deep.
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            r#"[a-z"\\{}é\u{1}]{0,6}"#.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]{0,2}", inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn object() -> impl Strategy<Value = Value> {
+        prop::collection::btree_map("[a-c]{0,2}", json_value(), 0..3)
+            .prop_map(|members| Value::Object(members.into_iter().collect()))
+    }
+
+    /// A configuration that is in order: named objects as servers, and anything beside them.
+    fn config() -> impl Strategy<Value = Value> {
+        let servers = prop::collection::btree_map("[a-d]", object(), 0..4);
+        (object(), prop::option::of(servers)).prop_map(|(mut config, servers)| {
+            if let Some(servers) = servers {
+                config["mcpServers"] = Value::Object(servers.into_iter().collect());
+            }
+            config
+        })
+    }
+
+    fn servers(config: &Value) -> Map<String, Value> {
+        config.get("mcpServers").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    proptest! {
+        /// The servers of both, the overlay's where both have one; the agent's other members and
+        /// none of the overlay's.
+        #[test]
+        fn a_merge_is_a_union_that_the_overlay_wins(agent in config(), overlay in config()) {
+            let mut union = servers(&agent);
+            union.extend(servers(&overlay));
+            let mut expected = agent.as_object().cloned().unwrap_or_default();
+            expected.remove("mcpServers");
+            if !union.is_empty() {
+                expected.insert("mcpServers".to_owned(), union.into());
+            }
+            let merged = merge(Some(&agent.to_string()), Some(&overlay.to_string()));
+            match merged {
+                Ok(Merged::Config(text)) => {
+                    prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), Value::Object(expected));
+                }
+                Ok(Merged::None) => prop_assert!(expected.is_empty()),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        /// Merged once more, nothing changes.
+        #[test]
+        fn a_merge_holds_still(agent in config(), overlay in config()) {
+            let overlay = overlay.to_string();
+            if let Ok(Merged::Config(once)) = merge(Some(&agent.to_string()), Some(&overlay)) {
+                prop_assert_eq!(merge(Some(&once), Some(&overlay)), Ok(Merged::Config(once)));
+            }
+        }
+
+        /// Whatever the sides are, there is an answer, and what it gives is an object.
+        #[test]
+        fn any_text_has_an_answer(
+            agent in prop::option::of(r#"([{}\[\]",:a-z0-9 ]|mcpServers|null|\PC){0,30}"#),
+            overlay in prop_oneof![
+                json_value().prop_map(|value| Some(value.to_string())),
+                prop::option::of(r#"([{}\[\]",:a-z0-9 ]|mcpServers|null|\PC){0,30}"#),
+            ],
+        ) {
+            if let Ok(Merged::Config(text)) = merge(agent.as_deref(), overlay.as_deref()) {
+                prop_assert!(serde_json::from_str::<Map<String, Value>>(&text).is_ok(), "{}", text);
+            }
+        }
+    }
 }

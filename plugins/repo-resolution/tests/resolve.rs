@@ -27,6 +27,7 @@ fn check(resource_ref: &str, expected: Option<Repo>) {
     );
 }
 
+/// Domain item 227.
 #[test]
 fn the_projects_repositories_replace_the_workspaces() {
     let resources = [
@@ -46,6 +47,7 @@ fn the_projects_repositories_replace_the_workspaces() {
     }
 }
 
+/// Domain item 228.
 #[test]
 fn chats_and_autopilots_have_the_workspaces_list() {
     let resources = [resource("github_repo", r#"{"url":"https://a.example/x"}"#)];
@@ -54,6 +56,7 @@ fn chats_and_autopilots_have_the_workspaces_list() {
     }
 }
 
+/// Domain item 227, for projects without a repository.
 #[test]
 fn without_a_usable_resource_the_workspaces_list_counts() {
     assert_eq!(resolve(TaskKind::Direct, &[]), Resolution::Workspace);
@@ -69,6 +72,7 @@ fn without_a_usable_resource_the_workspaces_list_counts() {
     check(r#"{"url":"https://a","ref":7}"#, None);
 }
 
+/// Domain item 227, for how refs are read.
 #[test]
 fn the_url_is_as_stored_and_the_ref_is_trimmed() {
     check(

@@ -42,6 +42,7 @@ fn check_row(member: Member, expected: &str) {
     assert_eq!(rows, format!("{expected}\n"));
 }
 
+/// Domain item 214, its first part.
 #[test]
 fn the_protocol_comes_first_and_says_all_it_must() {
     let text = briefing(&squad(Vec::new()));
@@ -74,6 +75,7 @@ fn the_protocol_comes_first_and_says_all_it_must() {
     assert!(!protocol.contains("\n6. "));
 }
 
+/// Domain item 222, for a leader alone.
 #[test]
 fn a_leader_alone_has_a_line_instead_of_rows() {
     let text = briefing(&squad(Vec::new()));
@@ -93,6 +95,7 @@ fn a_leader_that_could_not_be_read_is_called_leader() {
     assert!(text.contains(&format!("- Leader — agent — `[@Leader](mention://agent/{LEADER})`\n")));
 }
 
+/// Domain items 221 and 223: without skills that could be read, a row has no word of them.
 #[test]
 fn rows_follow_the_grammar() {
     let mention = format!("`[@Ben](mention://agent/{OTHER})`");
@@ -124,6 +127,7 @@ fn people_never_have_skills() {
     check_row(member, &format!("- Ann — member (human) — `[@Ann](mention://member/{OTHER})`"));
 }
 
+/// Domain item 222.
 #[test]
 fn the_leaders_own_row_and_archived_agents_are_left_out() {
     let own = Member { id: LEADER.into(), ..agent("Lea", "", None) };
@@ -137,6 +141,7 @@ fn the_leaders_own_row_and_archived_agents_are_left_out() {
     assert_eq!(names, ["Zoe", "Ben"], "in the order they joined");
 }
 
+/// Domain item 225.
 #[test]
 fn the_squads_own_instructions_come_last_and_only_when_there_are_some() {
     let text = briefing(&Input { squad_instructions: "\n Ship on Fridays. \n".into(), ..squad(Vec::new()) });

@@ -49,13 +49,19 @@ impl Database {
     }
 
     pub async fn execute(&self, sql: &str, arguments: &Value) -> u64 {
+        let done = self.attempt(sql, arguments).await;
+        done.unwrap_or_else(|error| panic!("{sql} with {arguments}: {error}"))
+    }
+
+    /// Gives what the database says against the statement, instead of failing the test.
+    pub async fn attempt(&self, sql: &str, arguments: &Value) -> Result<u64, String> {
         let done = match self {
             Self::Sqlite(pool) => bound!(sql, arguments).execute(pool).await.map(|done| done.rows_affected()),
             Self::Postgres(pool) => {
                 bound!(sql, arguments).execute(pool).await.map(|done| done.rows_affected())
             }
         };
-        done.unwrap_or_else(|error| panic!("{sql} with {arguments}: {error}"))
+        done.map_err(|error| error.to_string())
     }
 
     pub async fn rows(&self, sql: &str, arguments: &Value) -> Vec<Value> {

@@ -252,6 +252,11 @@ impl Gateway {
         self.data.database.execute(sql, &arguments).await
     }
 
+    /// As [`Gateway::execute`], for a statement that the database may refuse.
+    pub async fn attempt(&self, sql: &str, arguments: Value) -> Result<u64, String> {
+        self.data.database.attempt(sql, &arguments).await
+    }
+
     /// Sets one column of the row with this id.
     pub async fn change(&self, table: &str, id: Uuid, column: &str, value: Value) {
         let sql = format!("UPDATE {table} SET {column} = $2 WHERE id = $1");

@@ -128,6 +128,19 @@ impl Socket {
         }
     }
 
+    /// Everything up to the answer to a ping, which comes last: what a watcher was told so far.
+    pub async fn heard(&mut self) -> Vec<Value> {
+        self.send(json!({"type": "ping"})).await;
+        let mut events = Vec::new();
+        loop {
+            let event = self.next().await;
+            if event["type"] == "pong" {
+                return events;
+            }
+            events.push(event);
+        }
+    }
+
     /// Reads until the other side closes; gives the code it closed with, if it said one.
     pub async fn closed(&mut self) -> Option<u16> {
         let mut code = None;

@@ -20,6 +20,7 @@ mod comment_list;
 mod comment_path;
 mod comment_query;
 mod comments;
+mod composio;
 mod evaluation;
 mod invitations;
 mod issue_batch;
@@ -98,6 +99,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(attachments::routes(app))
         .merge(attachment_bytes::routes(app))
         .merge(uploads::routes(app))
+        .merge(composio::routes(app))
 }
 
 /// A route of its own behind a token. What it does not serve is refused before anybody is
