@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod composio;
+mod feature_flags;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use self::feature_flags::Rules;
 use crate::app::Flags;
 use crate::auth::token;
 use crate::model::flag::Flag;
@@ -144,13 +146,21 @@ pub fn composio(flags: &Flags, access: &access::Access) -> Option<composio::Sett
     composio::Settings::read(flags, access, |name| std::env::var(name).ok())
 }
 
-/// The switches that existing deployments set, under the names they know.
-pub fn flags() -> Flags {
+/// The switches that existing deployments set, under the names they know. A variable beats
+/// the rule file, also when it is blank.
+pub fn flags() -> anyhow::Result<Flags> {
     let var = |name: &str| std::env::var(name).unwrap_or_default();
-    let composio = Flag::parse("composio_mcp_apps", &var("FF_COMPOSIO_MCP_APPS"));
-    Flags {
-        composio_mcp_apps: composio.of(None) != "off",
-        runtime_brief_slim: Flag::parse("runtime_brief_slim", &var("FF_RUNTIME_BRIEF_SLIM")),
+    let rules = match var("MULTICA_FEATURE_FLAGS_FILE").trim() {
+        "" => Rules::default(),
+        file => Rules::read(Path::new(file))?,
+    };
+    let flag = |key: &'static str, variable: &str| match std::env::var(variable) {
+        Ok(text) => Flag::parse(key, &text),
+        Err(_) => rules.flag(key),
+    };
+    Ok(Flags {
+        composio_mcp_apps: flag("composio_mcp_apps", "FF_COMPOSIO_MCP_APPS").of(None) != "off",
+        runtime_brief_slim: flag("runtime_brief_slim", "FF_RUNTIME_BRIEF_SLIM"),
         allowed_origins: origins(&var("CORS_ALLOWED_ORIGINS"), &var("FRONTEND_ORIGIN")),
         realtime_metrics_token: Some(var("REALTIME_METRICS_TOKEN"))
             .filter(|token| !token.is_empty())
@@ -159,7 +169,7 @@ pub fn flags() -> Flags {
         public_url: Some(var("MULTICA_PUBLIC_URL").trim().trim_end_matches('/').to_owned())
             .filter(|url| !url.is_empty()),
         trusted_proxies: networks(&var("MULTICA_TRUSTED_PROXIES")),
-    }
+    })
 }
 
 /// What the addresses of uploaded files begin with.

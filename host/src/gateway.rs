@@ -49,7 +49,7 @@ pub struct Gateway {
 impl Gateway {
     /// Binds, migrates, loads the plugins and answers requests when it returns.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        Self::start_with(config, config::flags()).await
+        Self::start_with(config, config::flags()?).await
     }
 
     /// As [`Gateway::start`], with the switches given instead of read.

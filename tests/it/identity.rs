@@ -292,7 +292,7 @@ async fn a_closed_door_opens_for_whoever_is_on_the_list(engine: Engine) {
     gateway.finish().await;
 }
 
-/// Daemon items 14 to 18: a service elsewhere vouches for `mcn_` tokens.
+/// Daemon items 14 to 18 and 215: a service elsewhere vouches for `mcn_` tokens.
 #[apply(on_both)]
 async fn a_cloud_token_is_believed_for_as_long_as_it_is_vouched_for(engine: Engine) {
     #[derive(Default)]
@@ -339,6 +339,8 @@ async fn a_cloud_token_is_believed_for_as_long_as_it_is_vouched_for(engine: Engi
     let before = fleet.asked.load(Ordering::SeqCst);
     for _ in 0..5 {
         assert_eq!(gateway.bearer(&token).get("/api/me").await.expect(200)["id"], json!(user.id));
+        let beat = gateway.bearer(&token).post("/api/daemon/heartbeat", json!({})).await;
+        beat.refused(400, "runtime_id is required");
     }
     assert_eq!(fleet.asked.load(Ordering::SeqCst), before + 1);
     gateway
@@ -350,6 +352,8 @@ async fn a_cloud_token_is_believed_for_as_long_as_it_is_vouched_for(engine: Engi
     let other = fresh_token("mcn_");
     let unreachable = gateway.bearer(&other).get("/api/me").await;
     turned_away(&unreachable, 503, "cloud pat verifier unavailable");
+    let beat = gateway.bearer(&other).post("/api/daemon/heartbeat", json!({})).await;
+    beat.refused(503, "cloud pat verifier unavailable");
     gateway.finish().await;
 }
 

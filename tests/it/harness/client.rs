@@ -220,8 +220,10 @@ struct Promised {
 }
 
 impl Promised {
-    /// The admin listener has no document.
+    /// The admin listener has no document. A daemon never reads 403: whoever may not touch a
+    /// thing is told that there is no such thing.
     async fn check(&self, reply: &Reply) {
+        assert!(reply.status != 403 || !self.path.starts_with("/api/daemon"), "{reply}");
         if self.by.operator {
             return;
         }
