@@ -306,3 +306,26 @@ async fn a_second_attempt_is_given_what_there_is_now(engine: Engine) {
     check_members(&claimed["agent"], &json!({"mcp_config": null}));
     gateway.finish().await;
 }
+
+/// Many that are lost at once do not wait for each other, whether or not the service answers.
+#[apply(on_both)]
+async fn many_second_attempts_are_made_at_once(engine: Engine) {
+    let service = Service::start().await;
+    let gateway = service.setup(engine).start().await;
+    let world = gateway.world().await;
+    connect(&gateway, world.a.id, "notion", "mine", 10).await;
+    allow(&gateway, world.g1, &["notion"]).await;
+    gateway.change("agent", world.g1, "max_concurrent_tasks", json!(100)).await;
+    for _ in 0..40 {
+        let lost = json!({"status": "running", "dispatched_at": ahead(-9), "started_at": ahead(-9)});
+        gateway.seed_issue_task(world.g1, lost).await;
+    }
+    let path = format!("/api/daemon/runtimes/{}/recover-orphans", world.r1);
+    let recovered = world.a.post(path, ()).await.expect(200);
+    assert_eq!(recovered, json!({"orphaned": 40, "retried": 40}));
+    assert_eq!(service.asked(SESSION).len(), 40);
+    const EQUIPPED: &str = "SELECT count(*) FROM agent_task_queue WHERE status = 'queued'
+        AND runtime_mcp_overlay IS NOT NULL";
+    assert_eq!(gateway.value(EQUIPPED, Value::Null).await, 40);
+    gateway.finish().await;
+}

@@ -14,7 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use crate::harness::{Client, Gateway, World, id_of};
+use crate::composio_service::Service;
+use crate::harness::{Client, Engine, Gateway, World, id_of};
 use crate::hostile_routes::{Route, UNIQUE, routes};
 
 /// How many calls are under way at once: with all of them, what they do to each other shows too.
@@ -94,9 +95,14 @@ struct Attack {
 }
 
 #[apply(on_both)]
-async fn no_input_is_a_failure_of_the_gateway(gateway: &Gateway) {
+async fn no_input_is_a_failure_of_the_gateway(engine: Engine) {
+    // With apps to connect, so that those routes have something to get wrong.
+    let service = Service::start().await;
+    service.says("GET /toolkits", 200, json!({"items": []}));
+    service.says("POST /connected_accounts/link", 200, json!({"redirect_url": "http://x"}));
+    let gateway = service.setup(engine).start().await;
     let world = gateway.world().await;
-    let routes = routes(gateway, &world).await;
+    let routes = routes(&gateway, &world).await;
     let mut table = String::new();
     let mut failures = Vec::new();
     for route in &routes {
@@ -107,7 +113,8 @@ async fn no_input_is_a_failure_of_the_gateway(gateway: &Gateway) {
     println!("{} routes\n{table}", routes.len());
     truncated(&world, &routes, &mut failures).await;
     assert!(failures.is_empty(), "{} calls failed:\n{}", failures.len(), failures.join("\n"));
-    work_goes_on(gateway, &world).await;
+    work_goes_on(&gateway, &world).await;
+    gateway.finish().await;
 }
 
 /// Makes every attack on a route and counts the answers by status.

@@ -103,13 +103,7 @@ struct Row {
 
 async fn fail_one(app: &App, id: TaskId, stuck: Stuck, now: Time) -> Result<Option<Row>, StoreError> {
     let (error, reason) = explain(stuck);
-    let overlay = match app.composio.as_ref() {
-        Some(_) => match tasks::find(&mut app.db.reader().await?, id).await? {
-            Some(task) => retry::overlay(app, &task, reason).await,
-            None => Overlay::default(),
-        },
-        None => Overlay::default(),
-    };
+    let overlay = overlay_of_next(app, id, reason).await?;
     app.db
         .write(move |c| {
             Box::pin(async move {
@@ -120,6 +114,19 @@ async fn fail_one(app: &App, id: TaskId, stuck: Stuck, now: Time) -> Result<Opti
             })
         })
         .await
+}
+
+async fn overlay_of_next(app: &App, id: TaskId, reason: &str) -> Result<Overlay, StoreError> {
+    if app.composio.is_none() {
+        return Ok(Overlay::default());
+    }
+    // Given back before the overlay asks for a connection of its own: many are failed side by
+    // side, and would wait for each other.
+    let task = tasks::find(&mut app.db.reader().await?, id).await?;
+    match task {
+        Some(task) => Ok(retry::overlay(app, &task, reason).await),
+        None => Ok(Overlay::default()),
+    }
 }
 
 /// Runs in the transaction that failed the task: tries it again, puts back an issue that
