@@ -12,6 +12,8 @@ use crate::outbound;
 
 /// How long one call may take, its answer included.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest name that the registry is asked for, in bytes.
+const SLUG: usize = 128;
 /// The most that a list of skills may be.
 const LIST: usize = 1 << 20;
 const REGISTRY: &str = "https://clawhub.ai/api/v1";
@@ -98,6 +100,10 @@ fn repository(owner: &str, repo: &str, branch: &str, folder: Option<String>) -> 
 }
 
 fn registered(slug: &str) -> Result<Source, SourceError> {
+    let is_slug = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+    if slug.len() > SLUG || !slug.chars().all(is_slug) {
+        return Err(SourceError::Invalid);
+    }
     let mut archive = address(REGISTRY, &["download"])?;
     archive.query_pairs_mut().append_pair("slug", slug);
     Ok(Source { archive, folder: None, called: slug.to_owned() })

@@ -3,11 +3,12 @@
 
 use axum::http::StatusCode;
 use utoipa::openapi::path::{Operation, PathItem, Paths};
+use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    Content, ContentBuilder, Info, Object, OpenApi, Ref, RefOr, ResponseBuilder, Schema, Type,
+    Content, ContentBuilder, Info, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
 };
 
 use crate::auth::cookie;
@@ -45,12 +46,16 @@ pub fn guarded(paths: &mut Paths, guard: Guard) {
             refuse(operation, "503", "The database does not answer; try again", media);
             // Nor does it let a login change anything that another site's page asks for.
             if guard != Guard::Daemon && method != "get" {
-                let stated = operation.responses.responses.remove("403");
-                let description = match &stated {
-                    Some(RefOr::T(stated)) if !stated.description.is_empty() => stated.description.as_str(),
-                    _ => "Not allowed, or a login without its `X-CSRF-Token`",
+                let stated = match operation.responses.responses.remove("403") {
+                    Some(RefOr::T(stated)) => stated,
+                    _ => Response::default(),
+                };
+                let description = match stated.description.as_str() {
+                    "" => "Not allowed, or a login without its `X-CSRF-Token`",
+                    said => said,
                 };
                 refuse(operation, "403", description, media);
+                also(operation, "403", &stated);
             }
             if guard != Guard::Daemon {
                 refuse(operation, "403", "Not allowed", &[JSON]);
@@ -116,6 +121,17 @@ fn refuse(operation: &mut Operation, status: &str, description: &str, media: &[&
         response = response.content(*kind, content(kind));
     }
     operation.responses.responses.insert(status.to_owned(), response.build().into());
+}
+
+/// Adds the body of a handler's own refusal to that of the guard's, when they differ.
+fn also(operation: &mut Operation, status: &str, stated: &Response) {
+    let Some(RefOr::T(own)) = stated.content.get(JSON) else { return };
+    let error: RefOr<Schema> = Ref::from_schema_name("ErrorBody").into();
+    let Some(own) = own.schema.clone().filter(|own| *own != error) else { return };
+    let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) else { return };
+    let either = Schema::AnyOf(AnyOfBuilder::new().item(own).item(error).build());
+    let content = ContentBuilder::new().schema(Some(either)).build();
+    response.content.insert(JSON.to_owned(), RefOr::T(content));
 }
 
 fn content(kind: &str) -> Content {

@@ -61,7 +61,7 @@ impl FromRequestParts<App> for Reachable {
 
 /// The file, for whoever may use the workspace it belongs to.
 #[utoipa::path(get, path = "/api/attachments/{id}/download", tag = "attachments", params(("id" = String, Path)),
-    responses((status = 200, description = "The bytes"), (status = 400, body = ErrorBody),
+    responses((status = 200, description = "The bytes", body = String, content_type = "*/*"), (status = 400, body = ErrorBody),
         (status = 404, body = ErrorBody)))]
 async fn download(app: App, Reachable(found): Reachable) -> Result<Response, Error> {
     let (file, size) = open(&app, &found).await?;
@@ -70,7 +70,7 @@ async fn download(app: App, Reachable(found): Reachable) -> Result<Response, Err
 
 /// The file as plain text, if it can be read as such.
 #[utoipa::path(get, path = "/api/attachments/{id}/content", tag = "attachments", params(("id" = String, Path)),
-    responses((status = 200, description = "The text", content_type = "text/plain"),
+    responses((status = 200, description = "The text", body = String, content_type = "text/plain"),
         (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 413, body = ErrorBody),
         (status = 415, body = ErrorBody)))]
 async fn content(app: App, AttachmentInPath(found): AttachmentInPath) -> Result<Response, Error> {
@@ -91,7 +91,7 @@ async fn content(app: App, AttachmentInPath(found): AttachmentInPath) -> Result<
 
 /// A file by the address that whoever uploaded it was given.
 #[utoipa::path(get, path = "/uploads/{*key}", tag = "attachments", security(()), params(("key" = String, Path)),
-    responses((status = 200, description = "The bytes"), (status = 404, description = "There is none")))]
+    responses((status = 200, description = "The bytes", body = String, content_type = "*/*"), (status = 404, description = "There is none")))]
 async fn upload(app: App, Path(key): Path<String>) -> Result<Response, Error> {
     let Some(parsed) = Key::parse(&key) else { return Ok(guard::page_not_found().await) };
     let failed = |error| Error::internal("failed to read the file", error);

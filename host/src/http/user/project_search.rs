@@ -32,7 +32,7 @@ pub(super) struct SearchSent {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Found {
+pub(super) struct FoundProjects {
     projects: Vec<FoundProject>,
     /// How many were found, on this page or not.
     total: usize,
@@ -51,14 +51,14 @@ struct FoundProject {
 /// Looks through titles and descriptions, the best match first.
 #[utoipa::path(get, path = "/search", tag = "projects", params(SearchSent),
     responses(
-        (status = 200, body = Found, headers(("X-Total-Count" = i64, description = "The member `total`"))),
+        (status = 200, body = FoundProjects, headers(("X-Total-Count" = i64, description = "The member `total`"))),
         (status = 400, body = ErrorBody),
     ))]
 pub(super) async fn search(
     app: App,
     scope: Scope,
     Query(sent): Query<SearchSent>,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<Found>), Error> {
+) -> Result<([(HeaderName, HeaderValue); 1], Json<FoundProjects>), Error> {
     let terms = Terms::read(&sent.q.unwrap_or_default());
     let terms = terms.ok_or_else(|| Error::bad_request("q parameter is required"))?;
     let closed_too = sent.include_closed.as_deref() == Some("true");
@@ -78,7 +78,7 @@ pub(super) async fn search(
     let (limit, offset) =
         (usize::try_from(limit).unwrap_or(0), usize::try_from(offset).unwrap_or(usize::MAX));
     let page = hits.into_iter().skip(offset).take(limit).map(|(tier, project)| show(&terms, tier, project));
-    let found = Found { projects: page.collect(), total };
+    let found = FoundProjects { projects: page.collect(), total };
     let name = HeaderName::from_static("x-total-count");
     Ok(([(name, HeaderValue::from(total))], Json(found)))
 }

@@ -52,7 +52,7 @@ struct ImportSent {
 }
 
 #[derive(Serialize, ToSchema)]
-struct ImportBody {
+struct ImportedSkill {
     /// `created`, `updated`, `conflict`, `skipped` or `failed`.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,8 +77,8 @@ struct Existing {
 
 /// Takes a skill in: from an address, or from an archive in the field `file` of a form.
 #[utoipa::path(post, path = "/import", tag = "skills", request_body = ImportSent,
-    responses((status = 200, body = ImportBody), (status = 201, body = ImportBody),
-        (status = 400, body = ErrorBody), (status = 403, body = ImportBody), (status = 409, body = ImportBody),
+    responses((status = 200, body = ImportedSkill), (status = 201, body = ImportedSkill),
+        (status = 400, body = ErrorBody), (status = 403, body = ImportedSkill), (status = 409, body = ImportedSkill),
         (status = 502, body = ErrorBody)))]
 async fn import(app: App, scope: Scope, request: Request) -> Result<Response, Error> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -117,7 +117,8 @@ fn answer(taken: Taken, user: UserId, structured: bool) -> Response {
         can_overwrite: (skill.created_by == Some(user)).then_some(true),
         created_by: skill.created_by,
     };
-    let body = |status, reason, skill, existing_skill| ImportBody { status, reason, skill, existing_skill };
+    let body =
+        |status, reason, skill, existing_skill| ImportedSkill { status, reason, skill, existing_skill };
     let (status, body) = match taken {
         Taken::Created { skill, files, .. } if !structured => {
             return (StatusCode::CREATED, Json(SkillWithFiles { skill, files })).into_response();

@@ -38,6 +38,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
 
 /// An upload that belongs to no workspace.
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct PlainUpload {
     filename: String,
     id: Uuid,
