@@ -95,7 +95,7 @@ fn begins_with_tag(text: &[u8], tag: &str) -> bool {
 fn is_mp4(head: &[u8]) -> bool {
     let Some((size, rest)) = head.split_first_chunk::<4>() else { return false };
     let size = u32::from_be_bytes(*size) as usize;
-    let is_box = size % 4 == 0 && size <= head.len() && rest.starts_with(b"ftyp");
+    let is_box = size.is_multiple_of(4) && size <= head.len() && rest.starts_with(b"ftyp");
     is_box && (8..size).step_by(4).filter(|at| *at != 12).any(|at| head[at..].starts_with(b"mp4"))
 }
 

@@ -12,6 +12,7 @@ const BOUNDARY: &str = "ThisIsWhereAPartBegins";
 
 impl Form {
     /// A field with a text.
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass ids and literals")]
     pub fn text(self, name: &str, text: impl ToString) -> Self {
         self.part(&format!("name=\"{name}\""), text.to_string().as_bytes())
     }

@@ -189,6 +189,7 @@ async fn text(part: &mut Field<'_>) -> Result<Option<String>, Error> {
 }
 
 /// What a file hangs on from the start.
+#[expect(clippy::struct_field_names, reason = "named as the form names them")]
 struct Place {
     issue_id: Option<IssueId>,
     comment_id: Option<CommentId>,
