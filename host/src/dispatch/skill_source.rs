@@ -163,7 +163,7 @@ mod tests {
             ),
             ("https://skills.sh/o/r/s", "https://codeload.github.com/o/r/zip/HEAD", Some("s")),
             ("https://clawhub.ai/o/s", "https://clawhub.ai/api/v1/download?slug=s", None),
-            ("slug&x", "https://clawhub.ai/api/v1/download?slug=slug%26x", None),
+            ("slug-x", "https://clawhub.ai/api/v1/download?slug=slug-x", None),
         ] {
             let source = Source::parse(text).unwrap();
             assert_eq!((source.archive.as_str(), source.folder.as_deref()), (archive, folder), "{text}");
@@ -184,6 +184,7 @@ mod tests {
             ),
             ("https://github.com/o", "invalid URL"),
             ("https://", "invalid URL"),
+            ("slug&x", "invalid URL"),
         ] {
             assert_eq!(Source::parse(text).unwrap_err().to_string(), error);
         }
