@@ -18,6 +18,7 @@ use crate::model::flag::Flag;
 use crate::model::time::Clock;
 use crate::plugin::plugins::Plugins;
 use crate::store::Db;
+use crate::uploads::Uploads;
 
 /// Cheap to clone; every clone is the same application.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ pub struct Handles {
     pub pending: Pending,
     pub plugins: Plugins,
     pub traces: TraceLog,
+    pub uploads: Uploads,
     pub flags: Flags,
     /// Apps that people connect, where that is set up.
     pub composio: Option<Composio>,

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod composio;
+mod feature_flags;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use self::feature_flags::Rules;
 use crate::app::Flags;
 use crate::auth::token;
 use crate::model::flag::Flag;
@@ -26,7 +28,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where operators do.
     pub admin_listen: SocketAddr,
-    /// Holds the embedded database and the compiled plugins.
+    /// Holds the embedded database, the compiled plugins and what was uploaded.
     pub data_dir: PathBuf,
     /// `sqlite:PATH` or `postgres://…`; absent means SQLite in the data dir.
     #[serde(default)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub code_cache_dir: Option<PathBuf>,
     /// Seconds between two sweeps; 0 sweeps only when an operator asks.
     pub sweep_every: u32,
+    /// The most bytes that one upload may carry, its form around it included.
+    pub max_upload_bytes: usize,
     /// What is logged, as `level` or `module=level,…`.
     pub log: String,
     /// `text` or `json`, on standard error.
@@ -56,7 +60,7 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 9] = [
+pub const KEYS: [&str; 10] = [
     "listen",
     "admin_listen",
     "data_dir",
@@ -64,6 +68,7 @@ pub const KEYS: [&str; 9] = [
     "plugins",
     "code_cache_dir",
     "sweep_every",
+    "max_upload_bytes",
     "log",
     "log_format",
 ];
@@ -78,6 +83,7 @@ impl Default for Config {
             plugins: None,
             code_cache_dir: None,
             sweep_every: 30,
+            max_upload_bytes: 100 << 20,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -111,6 +117,11 @@ impl Config {
         self.code_cache_dir.clone().unwrap_or_else(|| self.data_dir.join("code-cache"))
     }
 
+    /// Where uploaded files are kept.
+    pub fn uploads(&self) -> PathBuf {
+        self.data_dir.join("uploads")
+    }
+
     /// The time between two sweeps, if there are any.
     pub fn sweep_every(&self) -> Option<Duration> {
         (self.sweep_every > 0).then(|| Duration::from_secs(self.sweep_every.into()))
@@ -135,13 +146,21 @@ pub fn composio(flags: &Flags, access: &access::Access) -> Option<composio::Sett
     composio::Settings::read(flags, access, |name| std::env::var(name).ok())
 }
 
-/// The switches that existing deployments set, under the names they know.
-pub fn flags() -> Flags {
+/// The switches that existing deployments set, under the names they know. A variable beats
+/// the rule file, also when it is blank.
+pub fn flags() -> anyhow::Result<Flags> {
     let var = |name: &str| std::env::var(name).unwrap_or_default();
-    let composio = Flag::parse("composio_mcp_apps", &var("FF_COMPOSIO_MCP_APPS"));
-    Flags {
-        composio_mcp_apps: composio.of(None) != "off",
-        runtime_brief_slim: Flag::parse("runtime_brief_slim", &var("FF_RUNTIME_BRIEF_SLIM")),
+    let rules = match var("MULTICA_FEATURE_FLAGS_FILE").trim() {
+        "" => Rules::default(),
+        file => Rules::read(Path::new(file))?,
+    };
+    let flag = |key: &'static str, variable: &str| match std::env::var(variable) {
+        Ok(text) => Flag::parse(key, &text),
+        Err(_) => rules.flag(key),
+    };
+    Ok(Flags {
+        composio_mcp_apps: flag("composio_mcp_apps", "FF_COMPOSIO_MCP_APPS").of(None) != "off",
+        runtime_brief_slim: flag("runtime_brief_slim", "FF_RUNTIME_BRIEF_SLIM"),
         allowed_origins: origins(&var("CORS_ALLOWED_ORIGINS"), &var("FRONTEND_ORIGIN")),
         realtime_metrics_token: Some(var("REALTIME_METRICS_TOKEN"))
             .filter(|token| !token.is_empty())
@@ -150,7 +169,12 @@ pub fn flags() -> Flags {
         public_url: Some(var("MULTICA_PUBLIC_URL").trim().trim_end_matches('/').to_owned())
             .filter(|url| !url.is_empty()),
         trusted_proxies: networks(&var("MULTICA_TRUSTED_PROXIES")),
-    }
+    })
+}
+
+/// What the addresses of uploaded files begin with.
+pub fn upload_base_url() -> String {
+    std::env::var("LOCAL_UPLOAD_BASE_URL").unwrap_or_default()
 }
 
 /// The comma list, else the one site, else where front ends are developed.

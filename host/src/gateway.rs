@@ -33,6 +33,7 @@ use crate::plugin;
 use crate::plugin::plugins::{Plugins, Settings};
 use crate::store::Db;
 use crate::telemetry;
+use crate::uploads::Uploads;
 
 /// How long requests under way may take when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -48,7 +49,7 @@ pub struct Gateway {
 impl Gateway {
     /// Binds, migrates, loads the plugins and answers requests when it returns.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        Self::start_with(config, config::flags()).await
+        Self::start_with(config, config::flags()?).await
     }
 
     /// As [`Gateway::start`], with the switches given instead of read.
@@ -123,6 +124,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         clock,
         plugins,
         traces: TraceLog::default(),
+        uploads: Uploads::new(config.uploads(), config.max_upload_bytes, &config::upload_base_url()),
         events: Events::default(),
         wakeups: Wakeups::new(hub.clone()),
         hub,

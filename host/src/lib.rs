@@ -17,6 +17,7 @@ pub mod outbound;
 pub mod plugin;
 pub mod store;
 pub mod telemetry;
+pub mod uploads;
 
 pub use app::App;
 pub use gateway::{Gateway, build};

@@ -32,6 +32,7 @@ async fn at_work(gateway: &Gateway, runtime: Uuid, agent: Uuid) -> Client {
 
 /// Domain item 190. Servers are for the owner and admins; agents at work see that there are some, on reads and on
 /// the answers to their own writes.
+/// User item 75.
 #[apply(on_both)]
 async fn servers_are_for_the_owner_and_admins_in_person(gateway: &Gateway) {
     let ada = gateway.user();
@@ -57,6 +58,7 @@ async fn servers_are_for_the_owner_and_admins_in_person(gateway: &Gateway) {
 
 /// Domain item 190. A workspace that always redacts hides servers from everybody who reads, the owner too, and
 /// shows them to whoever wrote them.
+/// User item 76.
 #[apply(on_both)]
 async fn a_workspace_may_hide_servers_from_every_reader(gateway: &Gateway) {
     const SETTINGS: &str = "UPDATE workspace SET settings = $1 WHERE id = $2";
@@ -108,6 +110,7 @@ async fn connected_apps_are_the_owners_alone(engine: Engine) {
 }
 
 /// Domain item 190. With the feature off nothing is kept and nothing is said.
+/// User item 174.
 #[apply(on_both)]
 async fn connected_apps_are_unknown_while_the_feature_is_off(gateway: &Gateway) {
     let ada = gateway.user();
@@ -126,6 +129,7 @@ async fn connected_apps_are_unknown_while_the_feature_is_off(gateway: &Gateway) 
 
 /// Domain item 192. The environment is for owners and admins in person: not for agents at work, and not for an
 /// owner of the agent who is a plain member.
+/// User item 81.
 #[apply(on_both)]
 async fn the_environment_is_for_admins_in_person(gateway: &Gateway) {
     let ada = gateway.user();
@@ -150,6 +154,7 @@ async fn the_environment_is_for_admins_in_person(gateway: &Gateway) {
 
 /// Four stars keep a value, or drop a name that is not there; every look and change is recorded by
 /// names alone.
+/// User item 82.
 #[apply(on_both)]
 async fn four_stars_keep_a_value_and_every_look_is_recorded(gateway: &Gateway) {
     const ROWS: &str = "SELECT action, details, actor_type, actor_id, issue_id FROM activity_log

@@ -27,6 +27,7 @@ fn check(agent: &Value, mode: &str, visibility: &str, targets: &Value) {
 }
 
 /// Domain items 181, 182 and 183. Every row of the table that says what a caller's input means, on creation.
+/// User items 69 and 70.
 #[apply(on_both)]
 async fn each_way_to_say_it_means_what_the_table_says(gateway: &Gateway) {
     let ada = gateway.user();
@@ -150,6 +151,7 @@ async fn the_owner_replaces_the_sharing(gateway: &Gateway) {
 }
 
 /// Domain items 184, 185, 186 and 187. An admin who is not the owner may send back what is there, and changes nothing else.
+/// User item 73.
 #[apply(on_both)]
 async fn an_admin_may_only_send_back_what_is_there(gateway: &Gateway) {
     let ada = gateway.user();

@@ -22,6 +22,7 @@ async fn names(client: &Client, query: &str) -> Vec<String> {
 }
 
 /// A minimal agent has the documented defaults.
+/// User item 63.
 #[apply(on_both)]
 async fn a_minimal_agent_has_the_defaults(gateway: &Gateway) {
     let ada = gateway.user();
@@ -59,6 +60,7 @@ async fn an_agent_on_an_offline_runtime_is_offline(gateway: &Gateway) {
 }
 
 /// Everything that can be given is kept; the environment's values are nowhere in the answer.
+/// User item 64.
 #[apply(on_both)]
 async fn what_is_given_is_kept_and_the_environment_is_not_shown(gateway: &Gateway) {
     let ada = gateway.user();
@@ -88,6 +90,7 @@ async fn what_is_given_is_kept_and_the_environment_is_not_shown(gateway: &Gatewa
 }
 
 /// A creation is refused for the first thing that is wrong with it, in the documented order.
+/// User items 65 and 68.
 #[apply(on_both)]
 async fn a_creation_is_refused_for_the_first_thing_that_is_wrong(gateway: &Gateway) {
     let ada = gateway.user();
@@ -138,6 +141,7 @@ async fn a_creation_is_refused_for_the_first_thing_that_is_wrong(gateway: &Gatew
 }
 
 /// A private runtime takes agents of its owner and of admins alone, until it is public.
+/// User item 66.
 #[apply(on_both)]
 async fn a_private_runtime_takes_agents_of_its_owner_and_admins_alone(gateway: &Gateway) {
     let ada = gateway.user();
@@ -160,6 +164,7 @@ async fn a_private_runtime_takes_agents_of_its_owner_and_admins_alone(gateway: &
 }
 
 /// A name is taken by archived agents too; on an edit as on a creation.
+/// User item 67.
 #[apply(on_both)]
 async fn a_name_is_unique_in_its_workspace(gateway: &Gateway) {
     let ada = gateway.user();
@@ -178,6 +183,7 @@ async fn a_name_is_unique_in_its_workspace(gateway: &Gateway) {
 
 /// An edit changes what it names and nothing else; null and absence are alike, but for the
 /// servers, which null takes away.
+/// User items 72 and 77.
 #[apply(on_both)]
 async fn an_edit_changes_what_it_names(gateway: &Gateway) {
     let ada = gateway.user();
@@ -235,6 +241,7 @@ async fn an_edit_changes_what_it_names(gateway: &Gateway) {
 }
 
 /// What an edit refuses; the environment has a route of its own.
+/// User item 71.
 #[apply(on_both)]
 async fn an_edit_refuses_what_makes_no_sense(gateway: &Gateway) {
     let ada = gateway.user();
@@ -303,6 +310,7 @@ async fn a_move_drops_a_model_of_another_maker_and_minds_the_level(gateway: &Gat
 
 /// A plain member sees what is shared with them and what is theirs; admins see all, agents at
 /// work too.
+/// User items 74 and 75.
 #[apply(on_both)]
 async fn a_member_sees_what_is_shared_with_them(gateway: &Gateway) {
     let ada = gateway.user();
@@ -332,6 +340,7 @@ async fn a_member_sees_what_is_shared_with_them(gateway: &Gateway) {
 }
 
 /// An archived agent is gone from the list, its tasks are cancelled, and it can come back.
+/// User items 78 and 79.
 #[apply(on_both)]
 async fn archiving_ends_an_agents_tasks_and_can_be_taken_back(gateway: &Gateway) {
     let ada = gateway.user();
@@ -367,6 +376,7 @@ async fn archiving_ends_an_agents_tasks_and_can_be_taken_back(gateway: &Gateway)
 }
 
 /// Cancelling an agent's tasks says how many were not over, whatever they waited for.
+/// User item 80.
 #[apply(on_both)]
 async fn cancelling_counts_the_unfinished(gateway: &Gateway) {
     let ada = gateway.user();

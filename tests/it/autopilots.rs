@@ -135,6 +135,7 @@ async fn only_some_may_change_an_autopilot(gateway: &Gateway) {
     world.c.get(format!("/api/autopilots/{other}")).await.refused(404, "autopilot not found");
 }
 
+/// User item 159.
 #[apply(on_both)]
 async fn what_is_sent_changes_and_the_rest_stays(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -25,7 +25,7 @@ fn contents(messages: &[Value]) -> Vec<(&str, &str)> {
     said.map(|(role, content)| (role.unwrap(), content.unwrap())).collect()
 }
 
-/// Item 147.
+/// User item 147.
 #[apply(on_both)]
 async fn a_chat_begins_with_an_agent_that_one_may_start(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -105,7 +105,7 @@ async fn a_message_is_answered_by_a_task(gateway: &Gateway) {
     gateway.assert_settled().await;
 }
 
-/// Item 149, and what else is not another's.
+/// User item 149, and what else is not another's.
 #[apply(on_both)]
 async fn a_chat_is_its_creators_alone(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -187,7 +187,7 @@ async fn a_stopped_turn_gives_its_message_back_or_says_that_it_stopped(gateway: 
     assert_eq!(contents(&said), [("user", "Go on"), ("assistant", "Stopped.")]);
 }
 
-/// Item 152.
+/// User item 152.
 #[apply(on_both)]
 async fn pages_lead_back_to_the_first_message(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -232,7 +232,7 @@ async fn pages_lead_back_to_the_first_message(gateway: &Gateway) {
     assert_eq!(world.a.get(&path).await.expect(200)["limit"], 50);
 }
 
-/// Item 153, and what a list shows.
+/// User item 153, and what a list shows.
 #[apply(on_both)]
 async fn chats_are_named_listed_and_read(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -343,7 +343,7 @@ async fn a_failed_turn_says_why(gateway: &Gateway) {
     assert_eq!(said[1]["failure_reason"], "timeout");
 }
 
-/// Item 154.
+/// User item 154.
 #[apply(on_both)]
 async fn an_agent_asks_for_the_channel_that_its_chat_is_held_in(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -111,7 +111,10 @@ async fn apps_that_cannot_be_read_are_left_out(engine: Engine) {
         (r#"{"toolkit_slug": "notion"}"#, Value::Null),
         ("null", Value::Null),
         ("7", Value::Null),
-        (r#"[{"toolkit_slug": "notion"}]"#, json!([{"toolkit_slug": "notion"}])),
+        (
+            r#"[{"provider": "composio", "server_name": "composio", "toolkit_slug": "notion"}]"#,
+            json!([{"provider": "composio", "server_name": "composio", "toolkit_slug": "notion"}]),
+        ),
     ] {
         let task = gateway.seed_issue_task(world.g1, json!({})).await;
         let sql = match engine {

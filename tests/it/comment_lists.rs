@@ -63,7 +63,7 @@ fn next(reply: &Reply) -> Option<String> {
     (!before.is_empty()).then(|| format!("&before={before}&before_id={id}"))
 }
 
-/// Items 135 and 140.
+/// User items 135 and 140.
 #[apply(on_both)]
 async fn a_plain_list_is_in_order_and_may_begin_later(gateway: &Gateway) {
     let talk = Talk::new(gateway).await;
@@ -88,7 +88,7 @@ async fn a_plain_list_is_in_order_and_may_begin_later(gateway: &Gateway) {
     assert_eq!(talk.read("").await.expect(200)[0].get("reply_count"), None);
 }
 
-/// Item 136.
+/// User item 136.
 #[apply(on_both)]
 async fn a_thread_is_read_whole_or_from_its_end(gateway: &Gateway) {
     let talk = Talk::new(gateway).await;
@@ -125,7 +125,7 @@ async fn a_thread_is_read_whole_or_from_its_end(gateway: &Gateway) {
     talk.read("?thread=x").await.refused(400, "invalid thread parameter; expected UUID");
 }
 
-/// Item 137.
+/// User item 137.
 #[apply(on_both)]
 async fn threads_come_by_their_latest_word(gateway: &Gateway) {
     let talk = Talk::new(gateway).await;
@@ -152,7 +152,7 @@ async fn threads_come_by_their_latest_word(gateway: &Gateway) {
     talk.read("?recent=0").await.refused(400, "invalid recent parameter; expected positive integer");
 }
 
-/// Item 138.
+/// User item 138.
 #[apply(on_both)]
 async fn a_settled_thread_is_folded(gateway: &Gateway) {
     let talk = Talk::new(gateway).await;
@@ -180,7 +180,7 @@ async fn a_settled_thread_is_folded(gateway: &Gateway) {
     assert!(since["error"].as_str().unwrap().starts_with("fold and since are mutually exclusive: "));
 }
 
-/// Item 139.
+/// User item 139.
 #[apply(on_both)]
 async fn a_summary_is_cut_between_characters(gateway: &Gateway) {
     let cast = Cast::new(gateway).await;

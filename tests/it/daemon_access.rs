@@ -15,7 +15,7 @@ async fn status(client: &Client, task: impl ToString) -> Reply {
     client.get(format!("/api/daemon/tasks/{}/status", task.to_string())).await
 }
 
-/// Items 27, 28 and 29.
+/// Daemon items 27, 28 and 29.
 #[apply(on_both)]
 async fn a_runtime_is_absent_only_when_it_does_not_exist(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -28,7 +28,7 @@ async fn a_runtime_is_absent_only_when_it_does_not_exist(gateway: &Gateway) {
     }
 }
 
-/// Items 31, 32 and 33.
+/// Daemon items 31, 32 and 33.
 #[apply(on_both)]
 async fn a_task_is_absent_only_when_it_does_not_exist(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -46,7 +46,7 @@ async fn a_task_is_absent_only_when_it_does_not_exist(gateway: &Gateway) {
     }
 }
 
-/// Item 30: a caller that is not allowed never reads 403, whatever it asks for.
+/// Daemon item 30: a caller that is not allowed never reads 403, whatever it asks for.
 #[apply(on_both)]
 async fn the_daemon_plane_never_says_forbidden(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -91,7 +91,7 @@ async fn the_daemon_plane_never_says_forbidden(gateway: &Gateway) {
     assert_eq!(world.a.status_of(task).await, "queued");
 }
 
-/// Item 34. Domain item 95: when the database fails, nothing is said to be absent.
+/// Daemon item 34. Domain item 95: when the database fails, nothing is said to be absent.
 #[apply(on_both)]
 async fn a_failing_database_is_a_failure_and_not_an_absence(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -112,7 +112,7 @@ async fn a_failing_database_is_a_failure_and_not_an_absence(gateway: &Gateway) {
     assert_eq!(world.a.status_of(task).await, "queued");
 }
 
-/// Item 35.
+/// Daemon item 35.
 #[apply(on_both)]
 async fn a_task_that_belongs_nowhere_is_absent(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -129,7 +129,7 @@ async fn a_task_that_belongs_nowhere_is_absent(gateway: &Gateway) {
     assert_eq!(world.a.status_of(found).await, "queued");
 }
 
-/// Items 37 and 38.
+/// Daemon items 37 and 38.
 #[apply(on_both)]
 async fn an_id_may_be_spelt_in_two_ways_and_either_case(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -24,7 +24,7 @@ async fn check(gateway: &Gateway, authorization: Option<&str>, error: &str) {
     assert_eq!(reply.header("www-authenticate"), "");
 }
 
-/// Items 1, 2 and 3.
+/// Daemon items 1, 2 and 3.
 #[apply(on_both)]
 async fn a_token_comes_in_a_bearer_header_spelt_exactly(gateway: &Gateway) {
     let token = gateway.user().token;
@@ -38,18 +38,20 @@ async fn a_token_comes_in_a_bearer_header_spelt_exactly(gateway: &Gateway) {
     check(gateway, Some(&format!("Bearer  {token}")), "invalid token").await;
 }
 
-/// Items 4 and 6.
+/// Daemon items 4, 6 and 14.
 #[apply(on_both)]
 async fn a_token_nobody_was_given_is_invalid(gateway: &Gateway) {
     let bearer = |prefix| format!("Bearer {}", fresh_token(prefix));
     check(gateway, Some(&bearer("mdt_")), "invalid daemon token").await;
     check(gateway, Some("Bearer mdt_"), "invalid daemon token").await;
     check(gateway, Some(&bearer("mul_")), "invalid token").await;
+    // There is nobody who would vouch for it.
+    check(gateway, Some(&bearer("mcn_")), "invalid token").await;
     check(gateway, Some("Bearer mul_"), "invalid token").await;
     check(gateway, Some("Bearer nonsense"), "invalid token").await;
 }
 
-/// Items 5 and 8.
+/// Daemon items 5 and 8.
 #[apply(on_both)]
 async fn an_expired_token_is_invalid(gateway: &Gateway) {
     let daemon = fresh_token("mdt_");
@@ -60,7 +62,7 @@ async fn an_expired_token_is_invalid(gateway: &Gateway) {
     check(gateway, Some(&format!("Bearer {personal}")), "invalid token").await;
 }
 
-/// Item 8: what was found valid a moment ago is not believed past its end.
+/// Daemon item 8: what was found valid a moment ago is not believed past its end.
 #[apply(on_both)]
 async fn a_token_in_use_ends_when_it_expires(gateway: &Gateway) {
     let runtime = gateway.user().register("dm-1", "claude").await;
@@ -82,7 +84,7 @@ async fn a_token_in_use_ends_when_it_expires(gateway: &Gateway) {
     }
 }
 
-/// Item 19.
+/// Daemon item 19.
 #[apply(on_both)]
 async fn an_agents_token_opens_no_route_of_the_daemon_plane(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -96,7 +98,7 @@ async fn an_agents_token_opens_no_route_of_the_daemon_plane(gateway: &Gateway) {
     }
 }
 
-/// Item 22.
+/// Daemon item 22.
 #[apply(on_both)]
 async fn a_client_cannot_say_who_it_is_by_header(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -109,7 +111,7 @@ async fn a_client_cannot_say_who_it_is_by_header(gateway: &Gateway) {
     }
 }
 
-/// Items 23 and 24.
+/// Daemon items 23 and 24.
 #[apply(on_both)]
 async fn authentication_comes_before_matching_and_nothing_redirects(gateway: &Gateway) {
     let (nobody, user) = (gateway.anonymous(), gateway.user());
@@ -125,7 +127,7 @@ async fn authentication_comes_before_matching_and_nothing_redirects(gateway: &Ga
     assert_eq!((reply.status, reply.text.as_str()), (405, ""), "{reply}");
 }
 
-/// Item 25.
+/// Daemon item 25.
 #[apply(on_both)]
 async fn cookies_are_never_looked_at(gateway: &Gateway) {
     let cookie = format!("multica_auth={}", gateway.user().token);
@@ -133,7 +135,7 @@ async fn cookies_are_never_looked_at(gateway: &Gateway) {
     beat.header("cookie", &cookie).await.refused(401, "missing authorization header");
 }
 
-/// Item 26.
+/// Daemon item 26.
 #[apply(on_both)]
 async fn what_is_stored_is_the_digest_of_the_whole_token(gateway: &Gateway) {
     let runtime = gateway.user().register("dm-1", "claude").await;

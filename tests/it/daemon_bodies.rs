@@ -7,7 +7,7 @@ use crate::harness::Gateway;
 
 const BEAT: &str = "/api/daemon/heartbeat";
 
-/// Items 39, 40 and 41.
+/// Daemon items 39, 40 and 41.
 #[apply(on_both)]
 async fn what_is_no_object_or_has_a_wrong_type_is_invalid(gateway: &Gateway) {
     let user = gateway.user();
@@ -23,7 +23,7 @@ async fn what_is_no_object_or_has_a_wrong_type_is_invalid(gateway: &Gateway) {
     user.post(BEAT, "{\"runtime_id\":\" \"}").await.refused(400, "invalid runtime_id");
 }
 
-/// Items 42, 43 and 46.
+/// Daemon items 42, 43 and 46.
 #[apply(on_both)]
 async fn what_is_not_asked_for_is_passed_over(gateway: &Gateway) {
     let user = gateway.user();
@@ -39,7 +39,7 @@ async fn what_is_not_asked_for_is_passed_over(gateway: &Gateway) {
     assert_eq!(bare.expect(200), wrong.expect(200));
 }
 
-/// Items 44 and 45.
+/// Daemon items 44 and 45.
 #[apply(on_both)]
 async fn a_null_list_is_an_empty_one(gateway: &Gateway) {
     let user = gateway.user();

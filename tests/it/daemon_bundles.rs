@@ -39,7 +39,7 @@ async fn claim(gateway: &Gateway, world: &World) -> (Uuid, Vec<Value>) {
     (id_of(&task), references)
 }
 
-/// Item 133.
+/// Daemon item 133.
 #[apply(on_both)]
 async fn a_reference_carries_the_digest_of_what_it_stands_for(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -81,7 +81,7 @@ async fn a_reference_carries_the_digest_of_what_it_stands_for(gateway: &Gateway)
     assert_eq!(json!(references), expected);
 }
 
-/// Items 150 and 151. Domain item 253.
+/// Daemon items 150 and 151. Domain item 253.
 #[apply(on_both)]
 async fn a_reference_resolves_to_what_the_skill_is_now(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -109,7 +109,7 @@ async fn a_reference_resolves_to_what_the_skill_is_now(gateway: &Gateway) {
     assert_eq!(second["hash"], recomputed(&second));
 }
 
-/// Items 152 and 154. Domain item 253.
+/// Daemon items 152 and 154. Domain item 253.
 #[apply(on_both)]
 async fn references_are_resolved_in_order_and_only_the_agents_own(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -141,7 +141,7 @@ async fn references_are_resolved_in_order_and_only_the_agents_own(gateway: &Gate
     check(json!(5), 400, "invalid request body").await;
 }
 
-/// Item 153. Domain item 253.
+/// Daemon item 153. Domain item 253.
 #[apply(on_both)]
 async fn only_a_task_under_preparation_resolves(gateway: &Gateway) {
     let world = gateway.world().await;

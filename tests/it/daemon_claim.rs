@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use crate::harness::{Gateway, ahead, id_of};
@@ -12,7 +13,7 @@ async fn next(world: &crate::harness::World) -> Option<Uuid> {
     world.a.claim(world.r1).await.map(|task| id_of(&task))
 }
 
-/// Item 115. Domain item 25.
+/// Daemon item 115. Domain item 25.
 #[apply(on_both)]
 async fn nothing_to_do_is_a_null_task_whatever_the_body(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -22,9 +23,21 @@ async fn nothing_to_do_is_a_null_task_whatever_the_body(gateway: &Gateway) {
     for body in ["", "{}", "[", "nonsense"] {
         assert_eq!(world.a.post(&path, body).await.expect(200), nothing);
     }
+    // Not even a word on how long the body is.
+    let base = world.a.base();
+    let host = base.strip_prefix("http://").unwrap();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        world.a.token
+    );
+    let mut caller = tokio::net::TcpStream::connect(host).await.unwrap();
+    caller.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    caller.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(r#"{"task":null}"#), "{answer}");
 }
 
-/// Item 116.
+/// Daemon item 116.
 #[apply(on_both)]
 async fn a_claimed_task_says_all_that_a_daemon_needs(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -48,7 +61,7 @@ async fn a_claimed_task_says_all_that_a_daemon_needs(gateway: &Gateway) {
     }
 }
 
-/// Item 118.
+/// Daemon item 118.
 #[apply(on_both)]
 async fn a_task_is_handed_out_once(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -57,7 +70,7 @@ async fn a_task_is_handed_out_once(gateway: &Gateway) {
     assert_eq!(next(&world).await, None);
 }
 
-/// Item 119.
+/// Daemon item 119.
 #[apply(on_both)]
 async fn only_who_may_use_the_runtime_claims(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -71,7 +84,7 @@ async fn only_who_may_use_the_runtime_claims(gateway: &Gateway) {
     assert!(world.m1.claim(world.r1).await.is_none());
 }
 
-/// Item 120. Domain items 26 and 27.
+/// Daemon item 120. Domain items 26 and 27.
 #[apply(on_both)]
 async fn the_most_urgent_comes_first_then_the_oldest(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -88,7 +101,7 @@ async fn the_most_urgent_comes_first_then_the_oldest(gateway: &Gateway) {
     assert_eq!(claimed, expected.iter().map(|(_, _, task)| *task).collect::<Vec<_>>());
 }
 
-/// Item 121.
+/// Daemon item 121.
 #[apply(on_both)]
 async fn an_agent_runs_no_more_than_it_may(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -104,7 +117,7 @@ async fn an_agent_runs_no_more_than_it_may(gateway: &Gateway) {
     gateway.assert_settled().await;
 }
 
-/// Item 121: what it runs elsewhere counts too.
+/// Daemon item 121: what it runs elsewhere counts too.
 #[apply(on_both)]
 async fn capacity_is_counted_over_all_runtimes(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -118,7 +131,7 @@ async fn capacity_is_counted_over_all_runtimes(gateway: &Gateway) {
     assert!(next(&world).await.is_some());
 }
 
-/// Item 122. Domain item 33.
+/// Daemon item 122. Domain item 33.
 #[apply(on_both)]
 async fn an_agent_works_on_an_issue_once_at_a_time(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -133,7 +146,7 @@ async fn an_agent_works_on_an_issue_once_at_a_time(gateway: &Gateway) {
     assert_eq!(next(&world).await, Some(second));
 }
 
-/// Item 123. Domain items 34, 35 and 36.
+/// Daemon item 123. Domain items 34, 35 and 36.
 #[apply(on_both)]
 async fn a_chat_and_quick_creation_are_lanes_and_autopilot_runs_are_not(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -164,7 +177,7 @@ async fn a_chat_and_quick_creation_are_lanes_and_autopilot_runs_are_not(gateway:
     }
 }
 
-/// Item 124. Domain item 37.
+/// Daemon item 124. Domain item 37.
 #[apply(on_both)]
 async fn of_many_claims_at_once_one_gets_the_task(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -175,7 +188,7 @@ async fn of_many_claims_at_once_one_gets_the_task(gateway: &Gateway) {
     assert_eq!(gateway.value("SELECT count(*) FROM task_token", Value::Null).await, 1);
 }
 
-/// Item 124. Domain item 38: the cap holds when many claims race, on two runtimes, with one place left.
+/// Daemon item 124. Domain item 38: the cap holds when many claims race, on two runtimes, with one place left.
 #[apply(on_both)]
 async fn racing_claims_never_exceed_what_an_agent_may_run(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -202,18 +215,21 @@ async fn racing_claims_never_exceed_what_an_agent_may_run(gateway: &Gateway) {
 const LOST: &str =
     "UPDATE agent_task_queue SET dispatched_at = $2, prepare_lease_expires_at = $3 WHERE id = $1";
 
-/// Item 125.
+/// Daemon item 125.
 #[apply(on_both)]
 async fn a_claim_whose_answer_was_lost_is_answered_again(gateway: &Gateway) {
     let world = gateway.world().await;
     let task = gateway.seed_task(world.g1, json!({"issue_id": world.i1})).await;
     let first = world.a.claim_one(world.r1).await;
+    let stamp = "SELECT dispatched_at FROM agent_task_queue WHERE id = $1";
+    let dispatched_at = gateway.value(stamp, json!([task])).await;
     gateway.execute(LOST, json!([task, ahead(-60), ahead(-15)])).await;
     assert_eq!(next(&world).await, None);
     gateway.execute(LOST, json!([task, ahead(-91), ahead(-46)])).await;
     let again = world.a.claim_one(world.r1).await;
     assert_eq!(id_of(&again), task);
     assert_ne!(again["auth_token"], first["auth_token"]);
+    assert!(gateway.value(stamp, json!([task])).await.as_str() > dispatched_at.as_str());
     let age =
         "SELECT count(*) FROM agent_task_queue WHERE dispatched_at > $1 AND prepare_lease_expires_at > $2";
     assert_eq!(gateway.value(age, json!([ahead(-30), ahead(15)])).await, 1);
@@ -222,7 +238,7 @@ async fn a_claim_whose_answer_was_lost_is_answered_again(gateway: &Gateway) {
     assert_eq!(next(&world).await, None);
 }
 
-/// Item 126, but for the sweep.
+/// Daemon item 126: the sweep is in `daemon_sweeps`.
 #[apply(on_both)]
 async fn a_task_under_preparation_is_not_handed_out_again(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -234,7 +250,7 @@ async fn a_task_under_preparation_is_not_handed_out_again(gateway: &Gateway) {
     assert_eq!(next(&world).await, None);
 }
 
-/// Item 127.
+/// Daemon item 127.
 #[apply(on_both)]
 async fn what_started_or_is_anothers_is_not_handed_out_again(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -260,7 +276,7 @@ async fn what_started_or_is_anothers_is_not_handed_out_again(gateway: &Gateway) 
     assert_eq!(world.a.claim(other).await.map(|task| id_of(&task)), Some(elsewhere));
 }
 
-/// Item 128, but for the event.
+/// Daemon item 128: the event is in `daemon_events`.
 #[apply(on_both)]
 async fn a_fallback_is_handed_out_when_its_time_has_come(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -273,7 +289,7 @@ async fn a_fallback_is_handed_out_when_its_time_has_come(gateway: &Gateway) {
     assert_eq!(world.a.status_of(later).await, "deferred");
 }
 
-/// Item 129: rows that other hands add count too, at the latest in a few seconds.
+/// Daemon item 129: rows that other hands add count too, at the latest in a few seconds.
 #[apply(on_both)]
 async fn an_empty_answer_is_not_remembered_for_long(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -290,7 +306,7 @@ async fn an_empty_answer_is_not_remembered_for_long(gateway: &Gateway) {
     assert_eq!(found.ok(), Some(task));
 }
 
-/// Item 130. Domain item 247.
+/// Daemon item 130. Domain item 247.
 #[apply(on_both)]
 async fn a_runtime_without_an_owner_gets_no_task(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -306,7 +322,7 @@ async fn a_runtime_without_an_owner_gets_no_task(gateway: &Gateway) {
     assert_eq!(world.m1.claim(runtime).await.map(|task| id_of(&task)), Some(task));
 }
 
-/// Item 131. Domain items 245 and 246.
+/// Daemon item 131. Domain items 245 and 246.
 #[apply(on_both)]
 async fn a_task_of_another_workspace_is_cancelled_and_not_delivered(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -16,7 +16,7 @@ async fn claim_chat(gateway: &Gateway, world: &World, chat: Uuid, more: Value) -
     claimed
 }
 
-/// Items 143 and 145, but for attachments.
+/// Daemon items 143 and 145: attachments are in `daemon_chat_turn`.
 #[apply(on_both)]
 async fn a_chat_delivers_what_was_not_answered_yet(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -49,7 +49,7 @@ async fn a_chat_delivers_what_was_not_answered_yet(gateway: &Gateway) {
     check_members(&claimed, &json!({"thread_name": "About news", "chat_message": null}));
 }
 
-/// Item 143: a chat without any answer delivers all of it.
+/// Daemon item 143: a chat without any answer delivers all of it.
 #[apply(on_both)]
 async fn a_new_chat_delivers_its_first_message(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -63,7 +63,7 @@ async fn a_new_chat_delivers_its_first_message(gateway: &Gateway) {
     check_members(&claimed, &json!({"chat_message": "Hello", "thread_name": "Hello"}));
 }
 
-/// Item 144.
+/// Daemon item 144.
 #[apply(on_both)]
 async fn a_chat_is_resumed_where_it_ran(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -94,7 +94,7 @@ async fn a_chat_is_resumed_where_it_ran(gateway: &Gateway) {
     check_members(&claim_chat(gateway, &world, chat, json!({})).await, &json!({"prior_work_dir": "/run"}));
 }
 
-/// Item 146.
+/// Daemon item 146.
 #[apply(on_both)]
 async fn an_autopilot_run_tells_what_started_it(gateway: &Gateway) {
     let world = gateway.world().await;

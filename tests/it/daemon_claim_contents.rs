@@ -14,7 +14,7 @@ async fn claim_on(gateway: &Gateway, world: &World, issue: Uuid, more: Value) ->
     claimed
 }
 
-/// Item 132.
+/// Daemon item 132.
 #[apply(on_both)]
 async fn skills_come_whole_or_as_references(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -46,7 +46,7 @@ async fn skills_come_whole_or_as_references(gateway: &Gateway) {
     check_members(&agent["skill_refs"][1], &reference);
 }
 
-/// Item 134.
+/// Daemon item 134.
 #[apply(on_both)]
 async fn an_agents_settings_are_delivered_as_stored_and_left_out_when_empty(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -77,7 +77,7 @@ async fn an_agents_settings_are_delivered_as_stored_and_left_out_when_empty(gate
     }
 }
 
-/// Item 135. Domain item 244.
+/// Daemon item 135. Domain item 244.
 #[apply(on_both)]
 async fn the_workspaces_context_goes_with_every_kind_of_task(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -98,7 +98,7 @@ async fn the_workspaces_context_goes_with_every_kind_of_task(gateway: &Gateway) 
     }
 }
 
-/// Item 136.
+/// Daemon item 136.
 #[apply(on_both)]
 async fn a_projects_repositories_stand_in_for_the_workspaces(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -139,14 +139,14 @@ async fn a_projects_repositories_stand_in_for_the_workspaces(gateway: &Gateway) 
     with(&[], stored).await;
 }
 
-/// Item 136: no repositories at all is no member.
+/// Daemon item 136: no repositories at all is no member.
 #[apply(on_both)]
 async fn an_empty_list_of_repositories_is_left_out(gateway: &Gateway) {
     let world = gateway.world().await;
     check_members(&claim_on(gateway, &world, world.i1, json!({})).await, &json!({"repos": null}));
 }
 
-/// Item 137.
+/// Daemon item 137.
 #[apply(on_both)]
 async fn a_project_is_named_for_issues_and_quick_creation(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -167,7 +167,7 @@ async fn a_project_is_named_for_issues_and_quick_creation(gateway: &Gateway) {
     );
 }
 
-/// Item 138.
+/// Daemon item 138.
 #[apply(on_both)]
 async fn a_members_comment_tells_who_asked(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -188,7 +188,7 @@ async fn a_members_comment_tells_who_asked(gateway: &Gateway) {
     check_members(&claimed, &json!({"trigger_thread_id": comment, "trigger_comment_content": "And this"}));
 }
 
-/// Item 139.
+/// Daemon item 139.
 #[apply(on_both)]
 async fn an_agents_comment_has_no_address(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -202,7 +202,7 @@ async fn an_agents_comment_has_no_address(gateway: &Gateway) {
     check_members(&claimed, &expected);
 }
 
-/// Item 140.
+/// Daemon item 140.
 #[apply(on_both)]
 async fn comments_since_the_last_start_are_counted(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -245,7 +245,7 @@ async fn ended_run(gateway: &Gateway, world: &World, age: i64, more: Value) {
     gateway.seed_task(world.g1, over(row, more)).await;
 }
 
-/// Item 141.
+/// Daemon item 141.
 #[apply(on_both)]
 async fn a_session_is_resumed_where_it_ran(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -262,7 +262,7 @@ async fn a_session_is_resumed_where_it_ran(gateway: &Gateway) {
     check_members(&moved, &json!({"prior_session_id": null, "prior_work_dir": "/w40"}));
 }
 
-/// Item 142.
+/// Daemon item 142.
 #[apply(on_both)]
 async fn a_session_that_broke_the_run_is_not_resumed(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -291,7 +291,7 @@ async fn a_session_that_broke_the_run_is_not_resumed(gateway: &Gateway) {
     assert_eq!(session(60, recovered).await, "s60");
 }
 
-/// Item 147.
+/// Daemon item 147.
 #[apply(on_both)]
 async fn quick_creation_carries_the_prompt_and_the_parent(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -313,7 +313,7 @@ async fn quick_creation_carries_the_prompt_and_the_parent(gateway: &Gateway) {
     check_members(&claimed, &json!({"parent_issue_id": world.i1, "parent_issue_identifier": null}));
 }
 
-/// Item 148.
+/// Daemon item 148.
 #[apply(on_both)]
 async fn a_leader_is_told_how_to_lead(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -348,7 +348,7 @@ async fn a_leader_is_told_how_to_lead(gateway: &Gateway) {
     assert_eq!(claimed["agent"]["instructions"], "Be brief.");
 }
 
-/// Item 148: for quick creation, and for a leader who is alone.
+/// Daemon item 148: for quick creation, and for a leader who is alone.
 #[apply(on_both)]
 async fn a_squads_quick_creation_names_the_squad(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -362,7 +362,7 @@ async fn a_squads_quick_creation_names_the_squad(gateway: &Gateway) {
     assert!(!text.contains("## Squad Instructions"), "{text}");
 }
 
-/// Item 149.
+/// Daemon item 149.
 #[apply(on_both)]
 async fn the_runtimes_owner_is_who_requests(gateway: &Gateway) {
     let world = gateway.world().await;

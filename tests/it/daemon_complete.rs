@@ -21,7 +21,7 @@ async fn comments(gateway: &Gateway, task: Uuid) -> Vec<Value> {
     gateway.rows(SQL, json!([task])).await
 }
 
-/// Item 165.
+/// Daemon item 165.
 #[apply(on_both)]
 async fn a_completed_task_keeps_its_result(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -53,7 +53,7 @@ async fn a_completed_task_keeps_its_result(gateway: &Gateway) {
     assert_eq!(done["result"], nothing);
 }
 
-/// Item 166.
+/// Daemon item 166.
 #[apply(on_both)]
 async fn completing_twice_changes_nothing(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -84,7 +84,7 @@ async fn completions_that_race_are_one(gateway: &Gateway) {
     assert_eq!(comments(gateway, task).await.len(), 1);
 }
 
-/// Items 167 and 168.
+/// Daemon items 167 and 168.
 #[apply(on_both)]
 async fn what_does_not_run_is_answered_as_it_is(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -107,7 +107,7 @@ async fn what_does_not_run_is_answered_as_it_is(gateway: &Gateway) {
     check_members(&world.a.complete(queued, json!({})).await, &json!({"status": "completed"}));
 }
 
-/// Item 169.
+/// Daemon item 169.
 #[apply(on_both)]
 async fn a_silent_agents_output_becomes_its_comment(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -128,7 +128,7 @@ async fn a_silent_agents_output_becomes_its_comment(gateway: &Gateway) {
     assert_eq!(comments(gateway, task).await, [] as [Value; 0]);
 }
 
-/// Item 170.
+/// Daemon item 170.
 #[apply(on_both)]
 async fn an_agent_that_spoke_or_only_nods_is_not_quoted(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -149,7 +149,7 @@ async fn an_agent_that_spoke_or_only_nods_is_not_quoted(gateway: &Gateway) {
     check_members(&comments(gateway, task).await[0], &json!({"content": "Done."}));
 }
 
-/// Item 170: a leader who decided that nothing needs to be said.
+/// Daemon item 170: a leader who decided that nothing needs to be said.
 #[apply(on_both)]
 async fn a_leader_who_chose_silence_is_not_quoted(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -166,7 +166,7 @@ async fn a_leader_who_chose_silence_is_not_quoted(gateway: &Gateway) {
     assert_eq!(comments(gateway, task).await, [] as [Value; 0]);
 }
 
-/// Item 171.
+/// Daemon item 171.
 #[apply(on_both)]
 async fn a_comment_hides_secrets_and_the_result_does_not(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -178,7 +178,7 @@ async fn a_comment_hides_secrets_and_the_result_does_not(gateway: &Gateway) {
     check_members(&comments(gateway, task).await[0], &json!({"content": hidden}));
 }
 
-/// Item 172, but for the event and the next claim.
+/// Daemon item 172: the event is in `daemon_events`.
 #[apply(on_both)]
 async fn a_chat_is_answered_and_points_at_where_it_goes_on(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -206,13 +206,19 @@ async fn a_chat_is_answered_and_points_at_where_it_goes_on(gateway: &Gateway) {
         "role": "assistant", "content": "[REDACTED CREDENTIAL]\nHi", "task_id": task, "failure_reason": null,
     });
     assert_eq!(message, expected);
+    // The next turn goes on from there.
+    gateway.seed_task(world.g1, json!({"chat_session_id": chat})).await;
+    let next = world.a.claim_one(world.r1).await;
+    check_members(&next, &json!({"prior_session_id": "new", "prior_work_dir": "/old"}));
+    world.a.fail(id_of(&next), json!({"failure_reason": "agent_blocked"})).await;
     turn(json!({"output": "", "work_dir": "/new"})).await;
     let row = gateway.row(SESSION, Value::Null).await;
     assert_eq!((&row["session_id"], &row["work_dir"]), (&json!("new"), &json!("/new")));
-    assert_eq!(gateway.value("SELECT count(*) FROM chat_message", Value::Null).await, 1);
+    const ANSWERS: &str = "SELECT count(*) FROM chat_message WHERE failure_reason IS NULL";
+    assert_eq!(gateway.value(ANSWERS, Value::Null).await, 1);
 }
 
-/// Item 173, the other way: what was pinned during a run survives a completion that says
+/// Daemon item 173, the other way: what was pinned during a run survives a completion that says
 /// nothing of it.
 #[apply(on_both)]
 async fn a_pinned_session_survives_a_completion_without_one(gateway: &Gateway) {
@@ -226,7 +232,7 @@ async fn a_pinned_session_survives_a_completion_without_one(gateway: &Gateway) {
     check_members(&next, &json!({"prior_session_id": "pinned", "prior_work_dir": "/pinned"}));
 }
 
-/// Item 174, as far as the row goes.
+/// Daemon item 174: what the token opens is in `daemon_tokens`.
 #[apply(on_both)]
 async fn an_end_takes_the_tasks_tokens(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -243,7 +249,7 @@ async fn an_end_takes_the_tasks_tokens(gateway: &Gateway) {
     }
 }
 
-/// Item 175.
+/// Daemon item 175.
 #[apply(on_both)]
 async fn the_task_is_looked_for_before_the_body_is_read(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -260,7 +266,7 @@ async fn the_task_is_looked_for_before_the_body_is_read(gateway: &Gateway) {
     assert_eq!(world.a.status_of(task).await, "running");
 }
 
-/// Item 184, as far as the issue shows it. Domain item 94.
+/// Daemon item 184. Domain item 94.
 #[apply(on_both)]
 async fn an_issue_is_executed_once(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -274,9 +280,19 @@ async fn an_issue_is_executed_once(gateway: &Gateway) {
     world.a.complete(first, json!({})).await;
     let stamped = gateway.value(stamp, json!([world.i1])).await;
     assert!(stamped.is_string(), "{stamped}");
+    let counted = async || {
+        let text = gateway.admin().get("/metrics").await.text;
+        let mut lines = text.lines().filter(|line| line.starts_with("multica_issue_executed_total{"));
+        let only = lines.next().map(str::to_owned);
+        assert_eq!(lines.next(), None);
+        only
+    };
+    let once = counted().await;
+    assert!(once.as_deref().is_some_and(|line| line.ends_with(" 1")), "{once:?}");
     let second = running(gateway, &world, more).await;
     world.a.complete(second, json!({})).await;
     assert_eq!(gateway.value(stamp, json!([world.i1])).await, stamped);
+    assert_eq!(counted().await, once);
 }
 
 /// NULs and lone surrogates in what an agent printed are cleaned, on both databases.

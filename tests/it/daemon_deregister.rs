@@ -14,7 +14,7 @@ async fn status(gateway: &Gateway, runtime: Uuid) -> Value {
     gateway.value("SELECT status FROM agent_runtime WHERE id = $1", json!([runtime])).await
 }
 
-/// Item 73.
+/// Daemon item 73.
 #[apply(on_both)]
 async fn one_malformed_id_and_nothing_is_changed(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -28,7 +28,7 @@ async fn one_malformed_id_and_nothing_is_changed(gateway: &Gateway) {
     assert_eq!(status(gateway, world.r1).await, "online");
 }
 
-/// Items 74 (but for its event), 75 and 76.
+/// Daemon items 74, 75 and 76: the event is in `daemon_events`.
 #[apply(on_both)]
 async fn only_what_is_the_callers_goes_offline(gateway: &Gateway) {
     let world = gateway.world().await;

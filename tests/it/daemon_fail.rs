@@ -27,7 +27,7 @@ async fn children(gateway: &Gateway, task: Uuid) -> Vec<Value> {
     gateway.rows(SQL, json!([task])).await
 }
 
-/// Item 176.
+/// Daemon item 176.
 #[apply(on_both)]
 async fn a_failure_is_kept_word_for_word_and_shown_without_secrets(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -55,7 +55,7 @@ async fn a_failure_is_kept_word_for_word_and_shown_without_secrets(gateway: &Gat
     assert_eq!(comments(gateway, task).await, [] as [Value; 0]);
 }
 
-/// Item 177: every rule of the classification, in its order.
+/// Daemon item 177: every rule of the classification, in its order.
 #[apply(on_both)]
 async fn a_failure_without_a_reason_is_classified_by_its_text(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -97,7 +97,7 @@ async fn a_failure_without_a_reason_is_classified_by_its_text(gateway: &Gateway)
     }
 }
 
-/// Item 178.
+/// Daemon item 178.
 #[apply(on_both)]
 async fn a_failure_of_the_surroundings_is_tried_again_once(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -131,7 +131,7 @@ async fn a_failure_of_the_surroundings_is_tried_again_once(gateway: &Gateway) {
     gateway.assert_settled().await;
 }
 
-/// Item 178: all reasons, and the pair that already waits for a run.
+/// Daemon item 178: all reasons, and the pair that already waits for a run.
 #[apply(on_both)]
 async fn only_some_reasons_are_tried_again(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -159,7 +159,7 @@ async fn only_some_reasons_are_tried_again(gateway: &Gateway) {
     assert_eq!(id_of(&world.a.claim_one(world.r1).await), waits);
 }
 
-/// Item 179.
+/// Daemon item 179.
 #[apply(on_both)]
 async fn autopilot_runs_and_quick_creation_are_not_tried_again(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -174,7 +174,7 @@ async fn autopilot_runs_and_quick_creation_are_not_tried_again(gateway: &Gateway
     gateway.assert_settled().await;
 }
 
-/// Item 180.
+/// Daemon item 180.
 #[apply(on_both)]
 async fn a_session_that_hung_is_not_resumed_by_its_retry(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -195,7 +195,7 @@ async fn a_session_that_hung_is_not_resumed_by_its_retry(gateway: &Gateway) {
     check_members(&child, &expected);
 }
 
-/// Item 181.
+/// Daemon item 181.
 #[apply(on_both)]
 async fn only_what_is_in_flight_fails(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -222,7 +222,7 @@ async fn only_what_is_in_flight_fails(gateway: &Gateway) {
     assert_eq!(comments(gateway, dispatched).await.len(), 1);
 }
 
-/// Item 182.
+/// Daemon item 182.
 #[apply(on_both)]
 async fn a_chat_does_not_resume_where_it_cannot_go_on(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -19,7 +19,7 @@ async fn refusals(world: &World, what: &str, malformed: &str, absent: &str, fore
     check(world, what, foreign).await.refused(404, "not found");
 }
 
-/// Item 209.
+/// Daemon item 209.
 #[apply(on_both)]
 async fn an_issue_tells_its_status_and_when_it_changed(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -35,7 +35,7 @@ async fn an_issue_tells_its_status_and_when_it_changed(gateway: &Gateway) {
     }
 }
 
-/// Item 210.
+/// Daemon item 210.
 #[apply(on_both)]
 async fn a_chat_tells_whether_it_is_archived(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -49,7 +49,7 @@ async fn a_chat_tells_whether_it_is_archived(gateway: &Gateway) {
     }
 }
 
-/// Item 211.
+/// Daemon item 211.
 #[apply(on_both)]
 async fn an_autopilot_run_tells_when_it_ended(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -66,7 +66,7 @@ async fn an_autopilot_run_tells_when_it_ended(gateway: &Gateway) {
     check(&world, "autopilot-runs", run).await.refused(404, "autopilot run not found");
 }
 
-/// Item 212.
+/// Daemon item 212.
 #[apply(on_both)]
 async fn a_task_tells_when_it_ended(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Engine, Gateway, ahead};
 
-/// Item 77.
+/// Daemon item 77.
 #[apply(on_both)]
 async fn a_beat_is_answered_with_the_flags_and_nothing_else(gateway: &Gateway) {
     let user = gateway.user();
@@ -18,7 +18,7 @@ async fn a_beat_is_answered_with_the_flags_and_nothing_else(gateway: &Gateway) {
     assert_eq!(user.post("/api/daemon/heartbeat", batch).await.expect(200), expected);
 }
 
-/// Item 77: the flag is what the environment says.
+/// Daemon item 77: the flag is what the environment says.
 #[apply(on_both)]
 async fn the_slim_brief_is_switched_by_the_environment(engine: Engine) {
     for (text, expected) in [("yes", "on"), ("0", "off"), ("", "off"), ("v2", "v2")] {
@@ -30,9 +30,44 @@ async fn the_slim_brief_is_switched_by_the_environment(engine: Engine) {
     }
 }
 
+/// Daemon item 77: what the environment says nothing of, the rule file decides, for each daemon.
+#[apply(on_both)]
+async fn the_slim_brief_is_switched_by_a_rule_file(engine: Engine) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flags.yaml");
+    let rules = "
+runtime_brief_slim:
+  default: true
+  variant: slim-2
+  deny: [dm-2]
+  deny_by: daemon_id
+another_switch: { default: true }
+";
+    std::fs::write(&file, rules).unwrap();
+    for (variable, expected) in
+        [(None, ["slim-2", "off"]), (Some("on"), ["on", "on"]), (Some(""), ["off", "off"])]
+    {
+        let setup = Gateway::setup(engine).env("MULTICA_FEATURE_FLAGS_FILE", file.to_str().unwrap());
+        let setup = match variable {
+            Some(text) => setup.env("FF_RUNTIME_BRIEF_SLIM", text),
+            None => setup,
+        };
+        let gateway = setup.start().await;
+        let user = gateway.user();
+        for (daemon, expected) in ["dm-1", "dm-2"].into_iter().zip(expected) {
+            let runtime = user.register(daemon, "claude").await;
+            let flags = json!({"version": 1, "flags": {"runtime_brief_slim": expected}});
+            assert_eq!(user.beat(runtime).await["feature_flags"], flags, "{variable:?}, {daemon}");
+            let mut socket = user.daemon_socket(&[runtime]).await;
+            assert_eq!(socket.beat(runtime).await["feature_flags"], flags, "{variable:?}, {daemon}");
+        }
+        gateway.finish().await;
+    }
+}
+
 const ROW: &str = "SELECT status, last_seen_at, updated_at FROM agent_runtime WHERE id = $1";
 
-/// Item 87.
+/// Daemon item 87.
 #[apply(on_both)]
 async fn a_beat_brings_a_runtime_online_before_it_is_answered(gateway: &Gateway) {
     let user = gateway.user();
@@ -50,7 +85,7 @@ async fn a_beat_brings_a_runtime_online_before_it_is_answered(gateway: &Gateway)
     }
 }
 
-/// Item 86: the row of a runtime that beats is refreshed, at the latest when the gateway stops,
+/// Daemon item 86: the row of a runtime that beats is refreshed, at the latest when the gateway stops,
 /// and `updated_at` is left alone.
 #[apply(on_both)]
 async fn when_a_runtime_was_last_seen_is_written_down(gateway: &Gateway) {

@@ -26,7 +26,7 @@ async fn wait(world: &World, task: Uuid, body: impl Into<crate::harness::Payload
     world.a.post(format!("/api/daemon/tasks/{task}/wait-local-directory"), body).await
 }
 
-/// Item 155. Domain item 62.
+/// Daemon item 155. Domain item 62.
 #[apply(on_both)]
 async fn a_lease_is_extended_while_a_task_is_prepared(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -55,7 +55,7 @@ async fn a_lease_is_extended_while_a_task_is_prepared(gateway: &Gateway) {
     lease(&world, world.r1, queued).await.refused(400, gone);
 }
 
-/// Item 156, but for the event. Domain item 61.
+/// Daemon item 156: the event is in `daemon_events`. Domain item 61.
 #[apply(on_both)]
 async fn a_task_starts_once(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -93,7 +93,7 @@ async fn a_start_ends_the_fallbacks_of_the_task(gateway: &Gateway) {
     assert_eq!(world.a.status_of(unrelated).await, "queued");
 }
 
-/// Items 157 and 158. Domain item 63.
+/// Daemon items 157 and 158. Domain item 63.
 #[apply(on_both)]
 async fn a_task_waits_for_its_directory_and_then_starts(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -115,7 +115,7 @@ async fn a_task_waits_for_its_directory_and_then_starts(gateway: &Gateway) {
     }
 }
 
-/// Item 159, but for the sweep.
+/// Daemon item 159: the sweep is in `daemon_sweeps`.
 #[apply(on_both)]
 async fn a_waiting_task_counts_against_what_its_agent_may_run(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -126,7 +126,7 @@ async fn a_waiting_task_counts_against_what_its_agent_may_run(gateway: &Gateway)
     assert_eq!(world.a.claim(world.r1).await, None);
 }
 
-/// Item 161, but for the event.
+/// Daemon item 161: the event is in `daemon_events`.
 #[apply(on_both)]
 async fn progress_looks_at_the_body_first_and_takes_any_state(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -147,7 +147,7 @@ async fn progress_looks_at_the_body_first_and_takes_any_state(gateway: &Gateway)
     }
 }
 
-/// Item 162.
+/// Daemon item 162.
 #[apply(on_both)]
 async fn a_status_is_the_one_of_this_moment(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -166,7 +166,7 @@ async fn a_status_is_the_one_of_this_moment(gateway: &Gateway) {
     assert_eq!(status().await, json!({"status": "completed"}));
 }
 
-/// Item 164.
+/// Daemon item 164.
 #[apply(on_both)]
 async fn a_task_whose_issue_was_deleted_is_absent(gateway: &Gateway) {
     let world = gateway.world().await;

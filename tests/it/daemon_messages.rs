@@ -15,7 +15,7 @@ async fn list(world: &World, task: Uuid, query: &str) -> Reply {
     world.a.get(format!("/api/daemon/tasks/{task}/messages{query}")).await
 }
 
-/// Item 187.
+/// Daemon item 187.
 #[apply(on_both)]
 async fn an_empty_batch_is_fine_for_any_task(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -35,7 +35,7 @@ async fn an_empty_batch_is_fine_for_any_task(gateway: &Gateway) {
     post(&world, foreign, one).await.refused(404, "not found");
 }
 
-/// Item 188.
+/// Daemon item 188.
 #[apply(on_both)]
 async fn messages_are_listed_in_their_order(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -83,7 +83,7 @@ async fn messages_are_listed_in_their_order(gateway: &Gateway) {
     }
 }
 
-/// Item 189: every vector, through each of the three places.
+/// Daemon item 189: every vector, through each of the three places.
 #[apply(on_both)]
 async fn secrets_are_taken_out_of_what_agents_say(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -125,7 +125,7 @@ async fn secrets_are_taken_out_of_what_agents_say(gateway: &Gateway) {
     }
 }
 
-/// Item 190.
+/// Daemon item 190.
 #[apply(on_both)]
 async fn a_batch_sent_twice_is_stored_twice(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -137,7 +137,7 @@ async fn a_batch_sent_twice_is_stored_twice(gateway: &Gateway) {
     assert_eq!(list(&world, task, "").await.expect(200).as_array().map(Vec::len), Some(6));
 }
 
-/// Item 191, but for events: tasks without an issue have messages without one. Item 192.
+/// Daemon items 191 and 192: tasks without an issue have messages without one; events are in `daemon_events`.
 #[apply(on_both)]
 async fn any_task_in_any_state_takes_messages(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -4,7 +4,7 @@ use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Client, Gateway, Reply, id_of};
+use crate::harness::{Client, Gateway, Reply, check_values, id_of};
 
 const REGISTER: &str = "/api/daemon/register";
 
@@ -24,7 +24,7 @@ fn only(reply: Reply) -> Value {
     runtimes[0].clone()
 }
 
-/// Items 47, 48 and 49.
+/// Daemon items 47, 48 and 49.
 #[apply(on_both)]
 async fn what_is_required_is_asked_for_in_order(gateway: &Gateway) {
     let user = gateway.user();
@@ -41,7 +41,7 @@ async fn what_is_required_is_asked_for_in_order(gateway: &Gateway) {
     check(malformed, "invalid workspace_id").await;
 }
 
-/// Item 50.
+/// Daemon item 50.
 #[apply(on_both)]
 async fn only_members_register_and_nobody_learns_which_workspaces_exist(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -56,7 +56,7 @@ async fn only_members_register_and_nobody_learns_which_workspaces_exist(gateway:
     world.m1.post(REGISTER, into(world.w1)).await.expect(200);
 }
 
-/// Item 51.
+/// Daemon item 51.
 #[apply(on_both)]
 async fn a_runtime_is_stored_as_it_was_described(gateway: &Gateway) {
     let user = gateway.user();
@@ -81,7 +81,7 @@ async fn a_runtime_is_stored_as_it_was_described(gateway: &Gateway) {
     }
 }
 
-/// Items 52, 53, 54 and 55.
+/// Daemon items 52, 53, 54 and 55.
 #[apply(on_both)]
 async fn what_a_runtime_does_not_say_is_filled_in(gateway: &Gateway) {
     let user = gateway.user();
@@ -130,7 +130,7 @@ async fn every_known_provider_has_its_launch_header(gateway: &Gateway) {
     }
 }
 
-/// Item 56, and two entries for one key.
+/// Daemon item 56, and two entries for one key.
 #[apply(on_both)]
 async fn registering_again_changes_the_row_and_makes_no_other(gateway: &Gateway) {
     let user = gateway.user();
@@ -147,7 +147,7 @@ async fn registering_again_changes_the_row_and_makes_no_other(gateway: &Gateway)
     assert_eq!(gateway.value("SELECT count(*) FROM agent_runtime", json!([])).await, 1);
 }
 
-/// Item 57.
+/// Daemon item 57.
 #[apply(on_both)]
 async fn a_runtime_belongs_to_whoever_registered_it_last(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -160,7 +160,7 @@ async fn a_runtime_belongs_to_whoever_registered_it_last(gateway: &Gateway) {
     assert_eq!(fresh["owner_id"], Value::Null);
 }
 
-/// Items 58 and 59.
+/// Daemon items 58 and 59.
 #[apply(on_both)]
 async fn a_custom_runtime_stands_beside_the_built_in_one(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -175,7 +175,7 @@ async fn a_custom_runtime_stands_beside_the_built_in_one(gateway: &Gateway) {
     assert_eq!(custom["launch_header"], "claude (stream-json)");
 }
 
-/// Items 60, 61, 62 and 63.
+/// Daemon items 60, 61, 62 and 63.
 #[apply(on_both)]
 async fn a_profile_must_be_of_the_workspace_and_enabled(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -197,7 +197,7 @@ async fn a_profile_must_be_of_the_workspace_and_enabled(gateway: &Gateway) {
 const ROW: &str =
     "SELECT name, provider, status, device_info, metadata, owner_id FROM agent_runtime WHERE profile_id = $1";
 
-/// Items 64, 65 and 67.
+/// Daemon items 64, 65 and 67.
 #[apply(on_both)]
 async fn a_profile_that_failed_is_an_offline_runtime_with_the_reason(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -226,6 +226,12 @@ async fn a_profile_that_failed_is_an_offline_runtime_with_the_reason(gateway: &G
         },
     });
     assert_eq!(row.await, expected);
+    let listed = world.b.get("/api/runtimes").await.expect(200);
+    let shown = listed.as_array().unwrap().iter().find(|runtime| runtime["profile_id"] == json!(world.p1));
+    check_values(
+        shown.unwrap(),
+        &json!({"status": "offline", "name": "My Claude (mac)", "metadata": expected["metadata"]}),
+    );
     let row = failed("", json!({"profile_id": world.p1})).await;
     assert_eq!(row["name"], "My Claude");
     assert_eq!(row["metadata"]["command_name"], "my-claude");
@@ -233,7 +239,7 @@ async fn a_profile_that_failed_is_an_offline_runtime_with_the_reason(gateway: &G
     assert_eq!(reason, "custom runtime command could not be resolved");
 }
 
-/// Item 66.
+/// Daemon item 66.
 #[apply(on_both)]
 async fn a_failed_profile_that_is_not_there_is_passed_over(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -250,7 +256,7 @@ async fn a_failed_profile_that_is_not_there_is_passed_over(gateway: &Gateway) {
     failed(json!([{"profile_id": "zzz"}])).await.refused(400, "invalid profile_id");
 }
 
-/// Item 68.
+/// Daemon item 68.
 #[apply(on_both)]
 async fn a_registration_tells_what_the_workspace_has(gateway: &Gateway) {
     let user = gateway.user();
@@ -272,7 +278,7 @@ const WHERE_IT_IS: &str = "SELECT
     (SELECT count(*) FROM agent_task_queue WHERE runtime_id = $2) AS tasks,
     (SELECT count(*) FROM agent_runtime WHERE id = $3) AS old";
 
-/// Item 69.
+/// Daemon item 69.
 #[apply(on_both)]
 async fn a_daemon_that_changed_its_id_takes_along_what_it_had(gateway: &Gateway) {
     let user = gateway.user();
@@ -296,7 +302,7 @@ async fn a_daemon_that_changed_its_id_takes_along_what_it_had(gateway: &Gateway)
     user.claiming(old).await.refused(404, "runtime not found");
 }
 
-/// Item 70, and a runtime that is its own legacy.
+/// Daemon item 70, and a runtime that is its own legacy.
 #[apply(on_both)]
 async fn one_legacy_id_merges_every_spelling_of_it(gateway: &Gateway) {
     let user = gateway.user();
@@ -311,14 +317,17 @@ async fn one_legacy_id_merges_every_spelling_of_it(gateway: &Gateway) {
     assert_eq!(left, [json!({"id": new["id"]})]);
 }
 
-/// Item 71.
+/// Daemon item 71.
 #[apply(on_both)]
 async fn another_providers_runtime_is_not_merged(gateway: &Gateway) {
     let user = gateway.user();
     let codex = user.register("old", "codex").await;
+    const ROW: &str = "SELECT * FROM agent_runtime WHERE id = $1";
+    let before = gateway.row(ROW, json!([codex])).await;
     let body = json!({
         "daemon_id": "new", "legacy_daemon_ids": ["old", "never-heard-of"], "runtimes": [{"type": "claude"}],
     });
     user.register_with(body).await.expect(200);
+    assert_eq!(gateway.row(ROW, json!([codex])).await, before);
     user.beat(codex).await;
 }

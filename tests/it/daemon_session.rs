@@ -13,7 +13,7 @@ async fn recover(world: &World) -> Value {
 
 const POINTER: &str = "SELECT session_id, work_dir FROM agent_task_queue WHERE id = $1";
 
-/// Item 193. Domain item 64.
+/// Daemon item 193. Domain item 64.
 #[apply(on_both)]
 async fn a_pinned_session_is_where_the_retry_goes_on(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -36,7 +36,7 @@ async fn a_pinned_session_is_where_the_retry_goes_on(gateway: &Gateway) {
     check_members(&child, &expected);
 }
 
-/// Item 194. Domain item 64.
+/// Daemon item 194. Domain item 64.
 #[apply(on_both)]
 async fn an_ended_task_is_not_pinned(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -55,7 +55,7 @@ async fn an_ended_task_is_not_pinned(gateway: &Gateway) {
     world.a.post(path(Uuid::new_v4()), json!({})).await.refused(404, "task not found");
 }
 
-/// Item 195.
+/// Daemon item 195.
 #[apply(on_both)]
 async fn what_was_in_flight_fails_and_is_tried_again(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -92,7 +92,7 @@ async fn what_was_in_flight_fails_and_is_tried_again(gateway: &Gateway) {
     world.c.post(path, ()).await.refused(404, "not found");
 }
 
-/// Item 196, but for the event.
+/// Daemon item 196: the event is in `daemon_events`.
 #[apply(on_both)]
 async fn an_orphaned_autopilot_run_is_not_tried_again(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -104,7 +104,7 @@ async fn an_orphaned_autopilot_run_is_not_tried_again(gateway: &Gateway) {
     gateway.assert_settled().await;
 }
 
-/// Item 197, but for the event.
+/// Daemon item 197: the event is in `daemon_events`.
 #[apply(on_both)]
 async fn an_issue_that_nobody_works_on_any_more_goes_back(gateway: &Gateway) {
     let world = gateway.world().await;

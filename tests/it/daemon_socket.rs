@@ -22,7 +22,7 @@ async fn silent(socket: &mut Socket, runtime: Uuid) {
     assert_eq!(socket.beat(runtime).await["runtime_id"], json!(runtime));
 }
 
-/// Items 91, 92 and 95.
+/// Daemon items 91, 92 and 95.
 #[apply(on_both)]
 async fn an_upgrade_is_refused_before_it_happens(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -46,7 +46,7 @@ async fn an_upgrade_is_refused_before_it_happens(gateway: &Gateway) {
     assert_eq!((plain.status, plain.header("content-type")), (400, "text/plain; charset=utf-8"), "{plain}");
 }
 
-/// Item 93.
+/// Daemon item 93.
 #[apply(on_both)]
 async fn a_daemons_token_opens_a_socket_for_its_own_runtimes_only(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -57,7 +57,7 @@ async fn a_daemons_token_opens_a_socket_for_its_own_runtimes_only(gateway: &Gate
     assert_eq!(socket.beat(world.r1).await["status"], "ok");
 }
 
-/// Items 94 and 102: one subscription, one wakeup, and the claim that follows finds the task.
+/// Daemon items 94 and 102: one subscription, one wakeup, and the claim that follows finds the task.
 #[apply(on_both)]
 async fn a_runtime_named_twice_is_woken_once(gateway: &Gateway) {
     let user = gateway.user();
@@ -80,7 +80,7 @@ async fn a_runtime_named_twice_is_woken_once(gateway: &Gateway) {
     silent(&mut socket, runtime).await;
 }
 
-/// Item 96.
+/// Daemon item 96.
 #[apply(on_both)]
 async fn a_beat_is_acknowledged(gateway: &Gateway) {
     let user = gateway.user();
@@ -101,7 +101,7 @@ async fn a_beat_is_acknowledged(gateway: &Gateway) {
     assert_eq!(socket.beat(&bare).await["runtime_id"], json!(bare));
 }
 
-/// Items 98 and 100.
+/// Daemon items 98 and 100.
 #[apply(on_both)]
 async fn what_makes_no_sense_is_passed_over(gateway: &Gateway) {
     let user = gateway.user();
@@ -125,7 +125,7 @@ async fn what_makes_no_sense_is_passed_over(gateway: &Gateway) {
     silent(&mut socket, runtime).await;
 }
 
-/// Item 99.
+/// Daemon item 99.
 #[apply(on_both)]
 async fn a_deleted_runtime_is_said_to_be_gone(gateway: &Gateway) {
     let user = gateway.user();
@@ -140,7 +140,7 @@ async fn a_deleted_runtime_is_said_to_be_gone(gateway: &Gateway) {
         .refused(404, "runtime not found");
 }
 
-/// Item 101.
+/// Daemon item 101.
 #[apply(on_both)]
 async fn a_message_that_is_too_long_ends_the_connection(gateway: &Gateway) {
     let user = gateway.user();
@@ -159,7 +159,7 @@ async fn a_message_that_is_too_long_ends_the_connection(gateway: &Gateway) {
     socket.closed().await;
 }
 
-/// Item 108: a beat over the socket counts as one over HTTP does.
+/// Daemon item 108: a beat over the socket counts as one over HTTP does.
 #[apply(on_both)]
 async fn a_beat_brings_a_runtime_online_before_it_is_acknowledged(gateway: &Gateway) {
     let user = gateway.user();
@@ -173,7 +173,7 @@ async fn a_beat_brings_a_runtime_online_before_it_is_acknowledged(gateway: &Gate
     }
 }
 
-/// Item 106: a peer that does not read is dropped, and the others hear everything. What is
+/// Daemon item 106: a peer that does not read is dropped, and the others hear everything. What is
 /// dropped before that are answers to its own beats.
 #[apply(on_both)]
 async fn a_peer_that_stops_reading_is_dropped_alone(gateway: &Gateway) {

@@ -5,7 +5,7 @@ use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Gateway, World, ahead, check_members};
+use crate::harness::{Gateway, World, ahead, check_members, id_of};
 
 async fn sweep(gateway: &Gateway) -> Value {
     gateway.admin().post("/admin/sweep", ()).await.expect(200)
@@ -29,7 +29,7 @@ async fn silent(gateway: &Gateway, world: &World, age: i64) -> (Uuid, Uuid) {
     (runtime, gateway.seed_issue_task(agent, more).await)
 }
 
-/// Item 88, but for the event.
+/// Daemon item 88: the event is in `daemon_events`.
 #[apply(on_both)]
 async fn a_silent_runtime_goes_offline_and_its_task_fails(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -44,7 +44,7 @@ async fn a_silent_runtime_goes_offline_and_its_task_fails(gateway: &Gateway) {
     assert_eq!(world.a.status_of(kept).await, "running");
 }
 
-/// Item 89: who beats is alive, whatever the row says.
+/// Daemon item 89: who beats is alive, whatever the row says.
 #[apply(on_both)]
 async fn a_runtime_that_beats_is_never_taken_offline(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -57,7 +57,7 @@ async fn a_runtime_that_beats_is_never_taken_offline(gateway: &Gateway) {
     assert_eq!(gateway.value(status, json!([runtime])).await, "online");
 }
 
-/// Items 126, 159 and 160.
+/// Daemon items 126, 159 and 160.
 #[apply(on_both)]
 async fn a_task_that_is_never_started_fails_unless_it_is_prepared(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -71,12 +71,19 @@ async fn a_task_that_is_never_started_fails_unless_it_is_prepared(gateway: &Gate
     let prepared = with("dispatched", 400, 20).await;
     let fresh = with("dispatched", 290, -10).await;
     let waiting = with("waiting_local_directory", 400, -300).await;
+    // One that was handed out again before the sweep came is under preparation again.
+    let again = with("dispatched", 310, -10).await;
+    gateway.change("agent_task_queue", again, "priority", json!(4)).await;
+    assert_eq!(id_of(&world.a.claim_one(world.r1).await), again);
     let report = sweep(gateway).await;
     assert_eq!((&report["tasks_failed"]["timeout"], &report["tasks_retried"]), (&json!(1), &json!(1)));
     assert_eq!(task_row(gateway, lost).await, failed("timeout", "task timed out"));
-    for (task, status) in
-        [(prepared, "dispatched"), (fresh, "dispatched"), (waiting, "waiting_local_directory")]
-    {
+    for (task, status) in [
+        (prepared, "dispatched"),
+        (fresh, "dispatched"),
+        (again, "dispatched"),
+        (waiting, "waiting_local_directory"),
+    ] {
         assert_eq!(world.a.status_of(task).await, status);
     }
     let child = "SELECT status, attempt FROM agent_task_queue WHERE parent_task_id = $1";

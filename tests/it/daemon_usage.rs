@@ -24,7 +24,7 @@ fn entry(provider: &str, model: &str, count: i64) -> Value {
     })
 }
 
-/// Items 185 (as far as the row goes) and 186.
+/// Daemon items 185 and 186: what people see of it is in `daemon_tokens`.
 #[apply(on_both)]
 async fn the_last_report_of_a_model_replaces_the_one_before(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -19,7 +19,7 @@ async fn set_repos(gateway: &Gateway, stored: Value) {
     gateway.execute(sql, json!([gateway.workspace, stored])).await;
 }
 
-/// Item 109.
+/// Daemon item 109.
 #[apply(on_both)]
 async fn a_workspace_is_shown_to_its_members_and_unknown_to_others(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -37,7 +37,7 @@ async fn a_workspace_is_shown_to_its_members_and_unknown_to_others(gateway: &Gat
     }
 }
 
-/// Item 110.
+/// Daemon item 110.
 #[apply(on_both)]
 async fn repositories_are_normalised(gateway: &Gateway) {
     let user = gateway.user();
@@ -54,7 +54,7 @@ async fn repositories_are_normalised(gateway: &Gateway) {
     }
 }
 
-/// Item 111. Domain item 230.
+/// Daemon item 111. Domain item 230.
 #[apply(on_both)]
 async fn the_version_of_repositories_is_that_of_their_urls(gateway: &Gateway) {
     let user = gateway.user();
@@ -73,7 +73,7 @@ async fn the_version_of_repositories_is_that_of_their_urls(gateway: &Gateway) {
     assert_ne!(version(json!([{"url": a}, {"url": b}, {"url": "c"}])).await, both);
 }
 
-/// Item 112.
+/// Daemon item 112.
 #[apply(on_both)]
 async fn settings_are_as_they_are_now(gateway: &Gateway) {
     let user = gateway.user();
@@ -81,10 +81,15 @@ async fn settings_are_as_they_are_now(gateway: &Gateway) {
         let sql = "UPDATE workspace SET settings = $2 WHERE id = $1";
         gateway.execute(sql, json!([gateway.workspace, settings])).await;
         assert_eq!(repos(&user, gateway.workspace).await.expect(200)["settings"], settings);
+        // And as a person changes them.
+        let changed = json!({"settings": {"github_enabled": true, "before": settings}});
+        let path = format!("/api/workspaces/{}", gateway.workspace);
+        user.patch(path, changed.clone()).await.expect(200);
+        assert_eq!(repos(&user, gateway.workspace).await.expect(200)["settings"], changed["settings"]);
     }
 }
 
-/// Items 113 and 114.
+/// Daemon items 113 and 114.
 #[apply(on_both)]
 async fn enabled_profiles_are_listed_whole_and_in_order(gateway: &Gateway) {
     let world = gateway.world().await;

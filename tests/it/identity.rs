@@ -33,7 +33,7 @@ fn turned_away(reply: &Reply, status: u16, error: &str) {
     assert!(reply.text.ends_with("}\n"), "{reply}");
 }
 
-/// Items 3, 4, 5, 6, 11, 13 and 14 of the general list.
+/// User items 3, 4, 5 and 14.
 #[apply(on_both)]
 async fn every_answer_follows_the_same_customs(gateway: &Gateway) {
     let (user, anonymous) = (gateway.user(), gateway.anonymous());
@@ -77,7 +77,7 @@ async fn every_answer_follows_the_same_customs(gateway: &Gateway) {
     assert!(absent.header("content-security-policy").starts_with("default-src 'self';"));
 }
 
-/// Item 13.
+/// User item 13.
 #[apply(on_both)]
 async fn pages_of_named_sites_may_call_with_a_login(gateway: &Gateway) {
     let preflight = |origin: &'static str| async move {
@@ -99,7 +99,7 @@ async fn pages_of_named_sites_may_call_with_a_login(gateway: &Gateway) {
     assert_eq!(read.header("access-control-allow-origin"), "http://localhost:5173");
 }
 
-/// Items 15, 16 and 17.
+/// User items 15, 16, 17 and 19.
 #[apply(on_both)]
 async fn a_token_that_nobody_was_given_opens_nothing(gateway: &Gateway) {
     let check = |authorization: String, error: &'static str| async move {
@@ -122,7 +122,7 @@ async fn a_token_that_nobody_was_given_opens_nothing(gateway: &Gateway) {
     check(format!("Bearer {expired}"), "invalid token").await;
 }
 
-/// Item 18, and items 9 to 13 and 25 of the daemon plane.
+/// User item 18. Daemon items 9 to 13 and 25.
 #[apply(on_both)]
 async fn a_signed_login_opens_both_planes(engine: Engine) {
     let gateway = Gateway::setup(engine).env("JWT_SECRET", SECRET).start().await;
@@ -292,7 +292,7 @@ async fn a_closed_door_opens_for_whoever_is_on_the_list(engine: Engine) {
     gateway.finish().await;
 }
 
-/// Items 14 to 18 of the daemon plane: a service elsewhere vouches for `mcn_` tokens.
+/// Daemon items 14 to 18 and 215: a service elsewhere vouches for `mcn_` tokens.
 #[apply(on_both)]
 async fn a_cloud_token_is_believed_for_as_long_as_it_is_vouched_for(engine: Engine) {
     #[derive(Default)]
@@ -339,6 +339,8 @@ async fn a_cloud_token_is_believed_for_as_long_as_it_is_vouched_for(engine: Engi
     let before = fleet.asked.load(Ordering::SeqCst);
     for _ in 0..5 {
         assert_eq!(gateway.bearer(&token).get("/api/me").await.expect(200)["id"], json!(user.id));
+        let beat = gateway.bearer(&token).post("/api/daemon/heartbeat", json!({})).await;
+        beat.refused(400, "runtime_id is required");
     }
     assert_eq!(fleet.asked.load(Ordering::SeqCst), before + 1);
     gateway
@@ -350,10 +352,12 @@ async fn a_cloud_token_is_believed_for_as_long_as_it_is_vouched_for(engine: Engi
     let other = fresh_token("mcn_");
     let unreachable = gateway.bearer(&other).get("/api/me").await;
     turned_away(&unreachable, 503, "cloud pat verifier unavailable");
+    let beat = gateway.bearer(&other).post("/api/daemon/heartbeat", json!({})).await;
+    beat.refused(503, "cloud pat verifier unavailable");
     gateway.finish().await;
 }
 
-/// Item 20: what a client says of itself counts for nothing.
+/// User item 20: what a client says of itself counts for nothing.
 #[apply(on_both)]
 async fn an_identity_cannot_be_forged(gateway: &Gateway) {
     let other = gateway.join("Bea", "admin").await;
@@ -367,7 +371,7 @@ async fn an_identity_cannot_be_forged(gateway: &Gateway) {
     assert_eq!(forged.expect(200)["id"], json!(gateway.user().id));
 }
 
-/// Items 20, 24 and 25, and what an agent at work must not do.
+/// User items 20, 24 and 25, and what an agent at work must not do.
 #[apply(on_both)]
 async fn a_task_token_stays_in_its_workspace_and_ends_with_its_task(gateway: &Gateway) {
     let user = gateway.user();
@@ -412,7 +416,7 @@ async fn a_task_token_stays_in_its_workspace_and_ends_with_its_task(gateway: &Ga
     turned_away(&agent.get("/api/me").await, 401, "invalid token");
 }
 
-/// Items 29 and 30.
+/// User items 29 and 30.
 #[apply(on_both)]
 async fn a_person_says_who_they_are(gateway: &Gateway) {
     let user = gateway.user();
@@ -471,7 +475,7 @@ async fn a_person_says_who_they_are(gateway: &Gateway) {
     assert_eq!(odd["name"], json!("AB\u{fffd}"));
 }
 
-/// Items 31, 32, 33 and 37.
+/// User items 19, 31, 32, 33 and 37.
 #[apply(on_both)]
 async fn tokens_are_made_listed_and_revoked(gateway: &Gateway) {
     let user = gateway.user();
@@ -519,7 +523,7 @@ async fn tokens_are_made_listed_and_revoked(gateway: &Gateway) {
     user.delete("/api/tokens/not-a-uuid").await.refused(400, "invalid token id");
 }
 
-/// Items 34, 35 and 36, and 214 to 216 of the daemon plane.
+/// User items 34, 35 and 36. Daemon items 214 to 216.
 #[apply(on_both)]
 async fn a_token_about_to_expire_is_renewed_once(gateway: &Gateway) {
     const DAY: i64 = 86_400;

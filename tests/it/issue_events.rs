@@ -14,6 +14,7 @@ fn payload<'a>(events: &'a [Value], kind: &str) -> &'a Value {
     &event.unwrap_or_else(|| panic!("no {kind} among {events:?}"))["payload"]
 }
 
+/// User items 179 and 180.
 #[apply(on_both)]
 async fn a_write_is_told_before_what_follows_from_it(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -24,7 +24,7 @@ fn titles(list: &Value) -> Vec<&str> {
     list["issues"].as_array().unwrap().iter().map(|issue| issue["title"].as_str().unwrap()).collect()
 }
 
-/// Items 95 and 12.
+/// User items 12 and 95.
 #[apply(on_both)]
 async fn a_title_is_enough(gateway: &Gateway) {
     let ada = gateway.user();
@@ -47,7 +47,7 @@ async fn a_title_is_enough(gateway: &Gateway) {
     assert_eq!(rows, vec![json!({"action": "created"}); 3]);
 }
 
-/// Item 96, and the order of what is wrong.
+/// User item 96, and the order of what is wrong.
 #[apply(on_both)]
 async fn what_is_wrong_is_said_in_order(gateway: &Gateway) {
     let ada = gateway.user();
@@ -107,7 +107,7 @@ async fn what_is_wrong_is_said_in_order(gateway: &Gateway) {
     assert_eq!(list(&ada, "").await["total"], 0);
 }
 
-/// Item 97.
+/// User item 97.
 #[apply(on_both)]
 async fn two_open_issues_do_not_say_the_same(gateway: &Gateway) {
     let ada = gateway.user();
@@ -170,7 +170,7 @@ async fn numbers_are_given_once(gateway: &Gateway) {
     assert!(same.iter().all(|status| matches!(status, 201 | 409)), "{same:?}");
 }
 
-/// Item 98.
+/// User item 98.
 #[apply(on_both)]
 async fn a_child_is_in_its_parents_project(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -202,7 +202,7 @@ async fn a_child_is_in_its_parents_project(gateway: &Gateway) {
     assert_eq!(progress["progress"], expected);
 }
 
-/// Item 103.
+/// User item 103.
 #[apply(on_both)]
 async fn an_issue_has_many_names(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -233,7 +233,7 @@ async fn an_issue_has_many_names(gateway: &Gateway) {
     assert_eq!(found["title"], "Tricky");
 }
 
-/// Items 108 and 109.
+/// User items 108 and 109.
 #[apply(on_both)]
 async fn an_update_changes_what_is_sent(gateway: &Gateway) {
     let ada = gateway.user();
@@ -298,7 +298,7 @@ async fn an_update_changes_what_is_sent(gateway: &Gateway) {
     );
 }
 
-/// Items 112 to 114.
+/// User items 112 to 114.
 #[apply(on_both)]
 async fn a_list_is_filtered_sorted_and_paged(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -408,7 +408,7 @@ async fn a_page_has_an_end(gateway: &Gateway) {
     assert_eq!(open["issues"].as_array().unwrap().len(), 101);
 }
 
-/// Items 117 and 118.
+/// User items 117 and 118.
 #[apply(on_both)]
 async fn many_are_changed_and_taken_away_at_once(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -23,11 +23,15 @@ mod agent_sharing;
 mod agents;
 /// `/api/projects`.
 mod projects;
+/// Skills out of archives and from elsewhere.
+mod skill_import;
 /// `/api/skills`.
 mod skills;
 /// `/api/squads`.
 mod squads;
 
+/// Attachments: files up, down and away.
+mod attachments;
 /// Autopilots: what goes off, and what comes of it.
 mod autopilots;
 /// What a squad's leader reads.
@@ -70,6 +74,8 @@ mod daemon_authentication;
 mod daemon_bodies;
 /// The daemon plane: the content of skills.
 mod daemon_bundles;
+/// The daemon plane: a chat's turn as people write it.
+mod daemon_chat_turn;
 /// The daemon plane: which task a claim gives.
 mod daemon_claim;
 /// The daemon plane: what a chat's turn and an autopilot's run carry.
@@ -80,6 +86,8 @@ mod daemon_claim_contents;
 mod daemon_complete;
 /// The daemon plane: a daemon's goodbye.
 mod daemon_deregister;
+/// The daemon plane: what it tells those who watch.
+mod daemon_events;
 /// The daemon plane: a task's bad end, and the next attempt.
 mod daemon_fail;
 /// The daemon plane: what may be cleaned up.
@@ -98,8 +106,12 @@ mod daemon_session;
 mod daemon_socket;
 /// … what ends tasks whose daemon went away.
 mod daemon_sweeps;
+/// Where the planes meet: tokens that end, an issue's runs.
+mod daemon_tokens;
 /// The daemon plane: what a run used.
 mod daemon_usage;
+/// … what it hears there by itself.
+mod daemon_wakeups;
 /// The daemon plane: what a daemon synchronises of a workspace.
 mod daemon_workspaces;
 /// What polls for nothing cost.
@@ -167,6 +179,8 @@ mod sweep;
 mod task_routes;
 /// The tree: importers, pairs of files, documents, contracts.
 mod tidy;
+/// The user plane: customs that hold on every route, and paths that cross several.
+mod user_plane;
 /// What happens in a workspace, as it happens.
 mod user_socket;
 /// Autopilots that are set off from outside.

@@ -17,7 +17,7 @@ async fn membership(gateway: &Gateway, client: &Client) -> Uuid {
     id_of(found.expect("the client is a member"))
 }
 
-/// Items 44, 45 and 46.
+/// User items 44, 45 and 46.
 #[apply(on_both)]
 async fn an_invited_person_becomes_a_member_by_saying_yes(gateway: &Gateway) {
     let owner = gateway.user();
@@ -96,7 +96,7 @@ async fn an_invitation_is_declined_revoked_or_grows_old(gateway: &Gateway) {
     twice.refused(409, "you are already a member of this workspace");
 }
 
-/// Item 47, and who may give which role.
+/// User item 47, and who may give which role.
 #[apply(on_both)]
 async fn a_workspace_keeps_an_owner(gateway: &Gateway) {
     let owner = gateway.user();
@@ -134,7 +134,7 @@ async fn a_workspace_keeps_an_owner(gateway: &Gateway) {
     admin.get(members(gateway)).await.refused(404, "workspace not found");
 }
 
-/// Item 48, and item 36 of the daemon plane.
+/// User item 48. Daemon item 36.
 #[apply(on_both)]
 async fn a_member_who_goes_takes_their_machines_along(gateway: &Gateway) {
     let owner = gateway.user();

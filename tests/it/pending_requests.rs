@@ -38,7 +38,7 @@ async fn batch_beat(client: &Client, runtime: Uuid) -> Value {
     client.post("/api/daemon/heartbeat", body).await.expect(200)
 }
 
-/// Item 78.
+/// Daemon item 78.
 #[apply(on_both)]
 async fn an_update_is_handed_over_once(gateway: &Gateway) {
     let user = gateway.user();
@@ -52,7 +52,7 @@ async fn an_update_is_handed_over_once(gateway: &Gateway) {
     assert!(polled.get("output").is_none() && polled.get("error").is_none(), "{polled}");
 }
 
-/// Items 79 and 80.
+/// Daemon items 79 and 80.
 #[apply(on_both)]
 async fn lists_are_asked_for_one_a_beat_oldest_first(gateway: &Gateway) {
     let user = gateway.user();
@@ -68,7 +68,7 @@ async fn lists_are_asked_for_one_a_beat_oldest_first(gateway: &Gateway) {
     assert_eq!(poll(&user, runtime, "models", &first).await["supported"], true);
 }
 
-/// Items 81 and 97.
+/// Daemon items 81 and 97.
 #[apply(on_both)]
 async fn ten_imports_are_handed_over_at_once_to_a_daemon_that_takes_them(gateway: &Gateway) {
     let user = gateway.user();
@@ -88,7 +88,7 @@ async fn ten_imports_are_handed_over_at_once_to_a_daemon_that_takes_them(gateway
     assert!(handed_over(&socket.beat(runtime).await).is_empty());
 }
 
-/// Item 82.
+/// Daemon item 82.
 #[apply(on_both)]
 async fn imports_go_one_by_one_to_a_daemon_that_knows_no_better(gateway: &Gateway) {
     let user = gateway.user();
@@ -104,7 +104,7 @@ async fn imports_go_one_by_one_to_a_daemon_that_knows_no_better(gateway: &Gatewa
     assert!(handed_over(&user.beat(runtime).await).is_empty());
 }
 
-/// Items 83, 84 and 97: all four kinds in one beat, to the runtime they are for.
+/// Daemon items 83, 84 and 97: all four kinds in one beat, to the runtime they are for.
 #[apply(on_both)]
 async fn all_kinds_go_together_and_to_no_other_runtime(gateway: &Gateway) {
     let user = gateway.user();
@@ -132,7 +132,45 @@ async fn all_kinds_go_together_and_to_no_other_runtime(gateway: &Gateway) {
     }
 }
 
-/// Item 85: a question without an answer costs its member and nothing else.
+/// Daemon item 97: as over HTTP, member by member, and what one brought the other does not.
+#[apply(on_both)]
+async fn what_waits_is_handed_over_on_the_socket_in_the_same_shapes(gateway: &Gateway) {
+    let user = gateway.user();
+    let runtime = user.register("dm-1", "claude").await;
+    let update = ask(&user, runtime, "update", json!({"target_version": "v0.3.1"})).await;
+    let models =
+        [ask(&user, runtime, "models", json!({})).await, ask(&user, runtime, "models", json!({})).await];
+    let skills = ask(&user, runtime, "local-skills", json!({})).await;
+    let mut imports = Vec::new();
+    for key in ["a", "b", "c"] {
+        imports.push(json!({"id": import(&user, runtime, key).await, "skill_key": key}));
+    }
+    let mut socket = user.daemon_socket(&[runtime]).await;
+    // It does not say that it takes several.
+    let plain = json!({"type": "daemon:heartbeat", "payload": {"runtime_id": runtime}});
+    let flags = json!({"version": 1, "flags": {"runtime_brief_slim": "off"}});
+    socket.send(plain.clone()).await;
+    let expected = json!({
+        "runtime_id": runtime, "status": "ok", "feature_flags": flags,
+        "pending_update": {"id": update, "target_version": "v0.3.1"}, "pending_model_list": {"id": models[0]},
+        "pending_local_skills": {"id": skills}, "pending_local_skill_import": imports[0],
+    });
+    assert_eq!(socket.expect("daemon:heartbeat_ack").await, expected);
+    let expected = json!({
+        "status": "ok", "feature_flags": flags, "pending_model_list": {"id": models[1]},
+        "pending_local_skill_import": imports[1],
+    });
+    assert_eq!(user.beat(runtime).await, expected);
+    socket.send(plain).await;
+    let expected = json!({
+        "runtime_id": runtime, "status": "ok", "feature_flags": flags, "pending_local_skill_import": imports[2],
+    });
+    assert_eq!(socket.expect("daemon:heartbeat_ack").await, expected);
+    assert!(handed_over(&socket.beat(runtime).await).is_empty());
+    assert!(handed_over(&batch_beat(&user, runtime).await).is_empty());
+}
+
+/// Daemon item 85: a question without an answer costs its member and nothing else.
 #[test]
 fn a_beat_does_not_wait_for_a_stalled_store() {
     crate::harness::run(Engine::Postgres, async |gateway: &Gateway| {
@@ -146,6 +184,34 @@ fn a_beat_does_not_wait_for_a_stalled_store() {
             assert_eq!((&answer["status"], handed_over(&answer).len()), (&json!("ok"), 0));
         }
         drop(held);
+        // Each left a line that says what was not known in time.
+        let log = gateway.log();
+        let lines: Vec<&String> =
+            log.iter().filter(|line| line.contains("heartbeat_endpoint slow")).collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        let (runtime_id, path) = (format!("runtime_id=\"{runtime}\""), "auth_path=\"pat\"");
+        for member in [
+            runtime_id.as_str(),
+            "outcome=\"ok\"",
+            path,
+            "total_ms=",
+            "auth_ms=",
+            "decode_ms=",
+            "runtime_lookup_ms=",
+            "workspace_check_ms=",
+            "update_ms=",
+            "probe_model_ms=",
+            "pop_model_ms=",
+            "probe_skills_ms=",
+            "pop_skills_ms=",
+            "probe_import_ms=",
+            "pop_import_ms=",
+            "probe_model_timed_out=true",
+            "probe_skills_timed_out=",
+            "probe_import_timed_out=",
+        ] {
+            assert!(lines[0].contains(member), "`{member}` is not in {}", lines[0]);
+        }
         let mut found = Vec::new();
         while found.len() < 2 {
             let answer = user.beat(runtime).await;
@@ -156,7 +222,7 @@ fn a_beat_does_not_wait_for_a_stalled_store() {
     });
 }
 
-/// Item 90: two nodes, and each request is handed over once.
+/// Daemon item 90: two nodes, and each request is handed over once.
 #[test]
 fn a_request_is_handed_over_by_one_of_two_nodes() {
     crate::harness::run(Engine::Postgres, async |gateway: &Gateway| {
@@ -204,7 +270,7 @@ async fn what_waits_outlives_the_gateway(gateway: &Gateway) {
     assert_eq!(user.beat(runtime).await["pending_model_list"]["id"], json!(models));
 }
 
-/// Item 203.
+/// Daemon item 203. User item 56.
 #[apply(on_both)]
 async fn a_request_that_takes_too_long_times_out_when_it_is_looked_at(gateway: &Gateway) {
     let user = gateway.user();
@@ -236,7 +302,7 @@ async fn a_request_that_takes_too_long_times_out_when_it_is_looked_at(gateway: &
     user.get(format!("/api/runtimes/{runtime}/models/{silent}")).await.refused(404, "request not found");
 }
 
-/// An update that took too long makes room for another. Item 200.
+/// An update that took too long makes room for another. Daemon item 200. User item 54, its second request.
 #[apply(on_both)]
 async fn one_update_at_a_time(gateway: &Gateway) {
     let user = gateway.user();
@@ -262,6 +328,7 @@ async fn one_update_at_a_time(gateway: &Gateway) {
 }
 
 /// Who may ask for what, and in which words they are refused.
+/// User items 55, 57 and 59, as far as they refuse.
 #[apply(on_both)]
 async fn requests_are_checked_in_order(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -23,6 +23,7 @@ fn directory(path: &str, daemon: &str) -> Value {
 }
 
 /// A minimal project has the documented defaults, and counts what belongs to it.
+/// User item 92.
 #[apply(on_both)]
 async fn a_project_counts_what_belongs_to_it(gateway: &Gateway) {
     let ada = gateway.user();
@@ -60,6 +61,7 @@ async fn a_project_counts_what_belongs_to_it(gateway: &Gateway) {
 }
 
 /// What a creation refuses, in order; a refused one leaves nothing behind.
+/// User item 92.
 #[apply(on_both)]
 async fn a_creation_is_refused_for_the_first_thing_that_is_wrong(gateway: &Gateway) {
     let ada = gateway.user();
@@ -140,6 +142,7 @@ async fn an_edit_changes_what_it_names(gateway: &Gateway) {
 }
 
 /// Only admins delete a project; its issues stay, without it.
+/// User item 94.
 #[apply(on_both)]
 async fn a_deleted_project_leaves_its_issues(gateway: &Gateway) {
     let ada = gateway.user();
@@ -189,6 +192,7 @@ async fn a_resource_is_attached_once(gateway: &Gateway) {
 }
 
 /// What no resource is.
+/// User item 93.
 #[apply(on_both)]
 async fn what_is_no_resource_is_refused(gateway: &Gateway) {
     let ada = gateway.user();
@@ -234,6 +238,7 @@ async fn what_is_no_resource_is_refused(gateway: &Gateway) {
 }
 
 /// What is attached can be changed and taken off, but stays of its type.
+/// User item 93.
 #[apply(on_both)]
 async fn a_resource_is_changed_and_taken_off(gateway: &Gateway) {
     let ada = gateway.user();

@@ -13,6 +13,7 @@ async fn ask(client: &Client, body: Value) -> Uuid {
 }
 
 /// Domain item 160.
+/// Domain item 160. User item 115, when all is well.
 #[apply(on_both)]
 async fn a_prompt_becomes_a_task_of_its_own(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -47,6 +48,7 @@ async fn a_prompt_becomes_a_task_of_its_own(gateway: &Gateway) {
 }
 
 /// Domain item 161, and the order of what is wrong.
+/// Domain item 161. User item 115, and the order of what is wrong.
 #[apply(on_both)]
 async fn what_cannot_be_asked_is_refused_in_order(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -109,7 +111,7 @@ async fn what_cannot_be_asked_is_refused_in_order(gateway: &Gateway) {
     assert!(gateway.rows("SELECT id FROM agent_task_queue", json!([])).await.is_empty());
 }
 
-/// User item 186. Domain item 162.
+/// Daemon item 183. User item 186. Domain item 162.
 #[apply(on_both)]
 async fn the_issue_that_was_made_is_bound_to_its_task_and_reported(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -146,7 +148,7 @@ async fn the_issue_that_was_made_is_bound_to_its_task_and_reported(gateway: &Gat
     assert_eq!(gateway.value(sql, json!([issue["id"]])).await, json!(world.b.id));
 }
 
-/// Domain item 163, and a run that broke off.
+/// Daemon item 183. Domain item 163, and a run that broke off.
 #[apply(on_both)]
 async fn whoever_asked_hears_that_nothing_came_of_it(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -25,7 +25,7 @@ async fn report(
     client.post(format!("/api/daemon/runtimes/{runtime}/{what}/{id}/result"), body).await
 }
 
-/// Item 198.
+/// Daemon item 198. User item 54, its result.
 #[apply(on_both)]
 async fn an_update_ends_once(gateway: &Gateway) {
     let user = gateway.user();
@@ -45,7 +45,7 @@ async fn an_update_ends_once(gateway: &Gateway) {
     assert_eq!(poll(&user, runtime, "update", &id).await, done);
 }
 
-/// Item 199.
+/// Daemon item 199.
 #[apply(on_both)]
 async fn an_update_report_must_make_sense(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -66,7 +66,7 @@ async fn an_update_report_must_make_sense(gateway: &Gateway) {
     assert_eq!(poll(a, r1, "update", &id).await["status"], "completed");
 }
 
-/// Items 201 and 202.
+/// Daemon items 201 and 202. User item 55.
 #[apply(on_both)]
 async fn models_come_back_as_they_were_reported(gateway: &Gateway) {
     let user = gateway.user();
@@ -100,7 +100,7 @@ async fn models_come_back_as_they_were_reported(gateway: &Gateway) {
     report(&user, runtime, "models", "nothing", json!({})).await.refused(404, "request not found");
 }
 
-/// Item 204.
+/// Daemon item 204.
 #[apply(on_both)]
 async fn local_skills_are_shown_to_the_owner_alone(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -132,7 +132,7 @@ fn bundle(name: &str, files: Value) -> Value {
     }})
 }
 
-/// Item 205.
+/// Daemon item 205. User item 58.
 #[apply(on_both)]
 async fn an_imported_skill_is_created_with_overrides_and_without_unsafe_files(gateway: &Gateway) {
     let user = gateway.user();
@@ -169,7 +169,7 @@ async fn an_imported_skill_is_created_with_overrides_and_without_unsafe_files(ga
     assert_eq!(kept, [(&json!("a.md"), &json!("A")), (&json!("docs/b.md"), &json!("B"))]);
 }
 
-/// Item 206.
+/// Daemon item 206.
 #[apply(on_both)]
 async fn a_taken_name_is_a_conflict_for_those_who_asked_and_a_failure_for_others(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -198,7 +198,7 @@ async fn a_taken_name_is_a_conflict_for_those_who_asked_and_a_failure_for_others
     }
 }
 
-/// Item 207.
+/// Daemon item 207.
 #[apply(on_both)]
 async fn a_skill_is_overwritten_by_its_creator_while_it_is_the_same(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -233,7 +233,7 @@ async fn a_skill_is_overwritten_by_its_creator_while_it_is_the_same(gateway: &Ga
     refused(overwrite(target, "Mine").await, "target skill no longer exists");
 }
 
-/// Item 208.
+/// Daemon item 208.
 #[apply(on_both)]
 async fn an_import_without_a_skill_fails(gateway: &Gateway) {
     let user = gateway.user();

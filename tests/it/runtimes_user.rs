@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::harness::{Client, Gateway, ahead, id_of};
 
-/// Items 49, 50 and 51.
+/// User items 49, 50 and 51.
 #[apply(on_both)]
 async fn runtimes_are_seen_by_all_and_shared_by_their_owner(gateway: &Gateway) {
     let owner = gateway.user();
@@ -45,7 +45,7 @@ async fn runtimes_are_seen_by_all_and_shared_by_their_owner(gateway: &Gateway) {
     );
 }
 
-/// Item 52, and what else stands in the way of a deletion.
+/// User item 52, and what else stands in the way of a deletion.
 #[apply(on_both)]
 async fn a_runtime_goes_when_nothing_hangs_on_it(gateway: &Gateway) {
     let owner = gateway.user();
@@ -100,7 +100,7 @@ async fn a_runtime_goes_when_nothing_hangs_on_it(gateway: &Gateway) {
     beat.refused(404, "runtime not found");
 }
 
-/// Item 53.
+/// User item 53.
 #[apply(on_both)]
 async fn a_runtime_goes_with_just_the_agents_that_were_seen(gateway: &Gateway) {
     let owner = gateway.user();
@@ -187,7 +187,7 @@ fn profiles(gateway: &Gateway) -> String {
     format!("/api/workspaces/{}/runtime-profiles", gateway.workspace)
 }
 
-/// Item 60.
+/// User item 60.
 #[apply(on_both)]
 async fn a_profile_is_checked_before_it_is_made(gateway: &Gateway) {
     let good = json!({"display_name": " Mine ", "protocol_family": "codex", "command_name": " my-codex "});
@@ -231,7 +231,7 @@ async fn a_profile_is_checked_before_it_is_made(gateway: &Gateway) {
     absent.refused(404, "runtime profile not found");
 }
 
-/// Items 61 and 62.
+/// User items 61 and 62.
 #[apply(on_both)]
 async fn a_profile_is_changed_and_goes_with_its_runtimes(gateway: &Gateway) {
     let owner = gateway.user();

@@ -20,6 +20,7 @@ fn paths(skill: &Value) -> Vec<&str> {
 
 /// A skill is made with its files, in the order sent; reading gives them by path, listing gives
 /// neither them nor the content.
+/// User items 83 and 84.
 #[apply(on_both)]
 async fn a_skill_is_made_with_its_files(gateway: &Gateway) {
     let ada = gateway.user();
@@ -56,6 +57,7 @@ async fn a_skill_is_made_with_its_files(gateway: &Gateway) {
 }
 
 /// A file may not lead out of its skill, whichever separator it is written with.
+/// User item 84.
 #[apply(on_both)]
 async fn a_file_may_not_lead_out(gateway: &Gateway) {
     let ada = gateway.user();
@@ -79,6 +81,7 @@ async fn a_file_may_not_lead_out(gateway: &Gateway) {
 }
 
 /// A name is there, and there once in a workspace.
+/// User item 85.
 #[apply(on_both)]
 async fn a_name_is_unique_in_its_workspace(gateway: &Gateway) {
     let ada = gateway.user();
@@ -119,6 +122,7 @@ async fn an_edit_changes_what_it_names(gateway: &Gateway) {
 }
 
 /// Only its creator and admins change a skill; everybody in the workspace reads it.
+/// User item 86.
 #[apply(on_both)]
 async fn only_its_creator_and_admins_change_a_skill(gateway: &Gateway) {
     let ada = gateway.user();
@@ -162,6 +166,7 @@ async fn a_file_is_replaced_by_its_path(gateway: &Gateway) {
 
 /// Assigning replaces an agent's skills, adding keeps them and may be repeated, and a skill of
 /// another workspace changes nothing. What was assigned is in the next claim.
+/// User item 87.
 #[apply(on_both)]
 async fn an_agent_has_the_skills_it_was_given(gateway: &Gateway) {
     let ada = gateway.user();

@@ -24,6 +24,7 @@ async fn remove(client: &Client, squad: &Value, body: Value) -> Reply {
 }
 
 /// A squad begins with its leader as the only member, first in every preview.
+/// User item 88.
 #[apply(on_both)]
 async fn a_squad_begins_with_its_leader(gateway: &Gateway) {
     let ada = gateway.user();
@@ -50,6 +51,7 @@ async fn a_squad_begins_with_its_leader(gateway: &Gateway) {
 }
 
 /// Only admins write; the rest of what a creation refuses, in order.
+/// User item 88.
 #[apply(on_both)]
 async fn a_squad_is_made_by_admins_with_an_agent_of_the_workspace(gateway: &Gateway) {
     let ada = gateway.user();
@@ -87,6 +89,7 @@ async fn a_squad_is_made_by_admins_with_an_agent_of_the_workspace(gateway: &Gate
 }
 
 /// A new leader joins; the old one stays, as what it was.
+/// User item 90.
 #[apply(on_both)]
 async fn a_new_leader_joins_and_the_old_one_stays(gateway: &Gateway) {
     let ada = gateway.user();
@@ -117,6 +120,7 @@ async fn a_new_leader_joins_and_the_old_one_stays(gateway: &Gateway) {
 }
 
 /// Members come, change their role, and go; the leader stays.
+/// User item 89.
 #[apply(on_both)]
 async fn members_come_and_go_and_the_leader_stays(gateway: &Gateway) {
     let ada = gateway.user();
@@ -161,6 +165,7 @@ async fn members_come_and_go_and_the_leader_stays(gateway: &Gateway) {
 }
 
 /// Archiving gives what the squad was assigned to its leader and starts nothing.
+/// User item 91.
 #[apply(on_both)]
 async fn archiving_hands_the_work_to_the_leader(gateway: &Gateway) {
     let ada = gateway.user();

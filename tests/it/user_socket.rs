@@ -20,6 +20,7 @@ async fn make_skill(client: &Client, name: &str) {
     client.post("/api/skills", json!({"name": name})).await.expect(201);
 }
 
+/// User item 175.
 #[apply(on_both)]
 async fn an_upgrade_names_a_workspace_and_comes_from_the_own_site(gateway: &Gateway) {
     let anonymous = gateway.anonymous();
@@ -38,6 +39,7 @@ async fn an_upgrade_names_a_workspace_and_comes_from_the_own_site(gateway: &Gate
     }
 }
 
+/// User items 176 and 177, but for silence.
 #[apply(on_both)]
 async fn whoever_does_not_say_who_they_are_is_told_so_and_shut_out(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -99,6 +101,7 @@ async fn a_cookie_speaks_for_its_browser(gateway: &Gateway) {
     socket.wait_for("skill:created").await;
 }
 
+/// User item 178.
 #[apply(on_both)]
 async fn subscriptions_say_whether_they_could_be(gateway: &Gateway) {
     let world = gateway.world().await;

@@ -39,7 +39,7 @@ impl Hook {
     }
 }
 
-/// Item 161.
+/// User item 161.
 #[apply(on_both)]
 async fn a_call_sets_the_autopilot_off(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -75,7 +75,7 @@ async fn a_call_sets_the_autopilot_off(gateway: &Gateway) {
     assert_ne!(trigger["triggers"][0]["last_fired_at"], Value::Null);
 }
 
-/// Item 162.
+/// User item 162.
 #[apply(on_both)]
 async fn filters_say_which_events_count(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -97,7 +97,7 @@ async fn filters_say_which_events_count(gateway: &Gateway) {
     assert_eq!(events, ["ignored", "ignored", "dispatched", "dispatched"]);
 }
 
-/// Item 163.
+/// User item 163.
 #[apply(on_both)]
 async fn a_repeated_call_is_one(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -127,7 +127,7 @@ fn signature(secret: &str, body: &str) -> String {
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-/// Item 164.
+/// User item 164.
 #[apply(on_both)]
 async fn a_secret_asks_for_a_signature(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -170,7 +170,7 @@ async fn a_secret_asks_for_a_signature(gateway: &Gateway) {
     check_values(&cleared, &json!({"has_signing_secret": false, "signing_secret_hint": null}));
 }
 
-/// Item 165.
+/// User item 165.
 #[apply(on_both)]
 async fn only_objects_and_lists_are_taken(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -189,7 +189,7 @@ async fn only_objects_and_lists_are_taken(gateway: &Gateway) {
     assert_eq!(hook.deliveries(&world).await.len(), 2, "what could not be read is not kept");
 }
 
-/// Item 166, and the rest of a trigger's life.
+/// User item 166, and the rest of a trigger's life.
 #[apply(on_both)]
 async fn a_trigger_is_made_changed_and_taken_away(gateway: &Gateway) {
     let world = gateway.world().await;
@@ -259,7 +259,7 @@ async fn a_trigger_is_made_changed_and_taken_away(gateway: &Gateway) {
     world.a.patch(format!("{path}/x"), json!({})).await.refused(400, "invalid trigger id");
 }
 
-/// Item 167.
+/// User item 167.
 #[apply(on_both)]
 async fn who_may_not_write_does_not_see_the_address(gateway: &Gateway) {
     let world = gateway.world().await;

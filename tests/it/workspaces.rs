@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::harness::{Engine, Gateway, id_of};
 
-/// Items 38, 39 and 40.
+/// User items 38, 39 and 40.
 #[apply(on_both)]
 async fn a_workspace_is_made_by_whoever_owns_it(gateway: &Gateway) {
     let user = gateway.user();
@@ -55,7 +55,7 @@ async fn an_instance_may_refuse_new_workspaces(engine: Engine) {
     gateway.finish().await;
 }
 
-/// Items 41 and 42.
+/// User items 41 and 42.
 #[apply(on_both)]
 async fn what_is_sent_is_changed_and_nothing_else(gateway: &Gateway) {
     let user = gateway.user();
@@ -109,7 +109,7 @@ async fn what_is_sent_is_changed_and_nothing_else(gateway: &Gateway) {
     assert_eq!(user.get(path.to_uppercase().replace("/API/WORKSPACES", "/api/workspaces")).await.status, 200);
 }
 
-/// Items 21, 22, 23 and 28.
+/// User items 21, 22, 23 and 28.
 #[apply(on_both)]
 async fn a_workspace_is_chosen_and_its_doors_are_kept(gateway: &Gateway) {
     let user = gateway.user();

@@ -28,7 +28,7 @@ impl Server {
             plugins: Some(place.no_plugins()),
             ..Config::default()
         };
-        let app = switchyard::build(&config, config::flags(), clock.clone()).await.unwrap();
+        let app = switchyard::build(&config, config::flags().unwrap(), clock.clone()).await.unwrap();
         let router = router::public(app.clone());
         Self { app, router }
     }

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::model::skill::{Skill, SkillFile};
 
@@ -17,7 +18,7 @@ pub struct Bundle<'a> {
 }
 
 /// For a daemon that does not know bundles.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct FullSkill<'a> {
     id: &'a str,
     name: &'a str,
@@ -28,14 +29,15 @@ pub struct FullSkill<'a> {
     files: Vec<FullFile<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FullSkillFile)]
 struct FullFile<'a> {
     path: &'a str,
     content: &'a str,
 }
 
 /// What stands in a claim in place of a skill.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct SkillRef<'a> {
     id: &'a str,
     source: &'static str,
@@ -49,7 +51,8 @@ pub struct SkillRef<'a> {
     files: Vec<FileRef<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SkillFileRef)]
 struct FileRef<'a> {
     path: &'a str,
     sha256: String,
@@ -57,7 +60,8 @@ struct FileRef<'a> {
 }
 
 /// What a reference resolves to.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SkillBundle)]
 pub struct Resolved<'a> {
     id: &'a str,
     source: &'static str,
@@ -72,7 +76,8 @@ pub struct Resolved<'a> {
     files: Vec<ResolvedFile<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SkillBundleFile)]
 struct ResolvedFile<'a> {
     path: &'a str,
     content: &'a str,

@@ -1,6 +1,7 @@
 //! The answer to a claim: what it needs is loaded, put together, and sent through the
 //! stages.
 
+pub mod body;
 pub mod bundle;
 mod context;
 mod draft;

@@ -1,11 +1,14 @@
 //! What a claimed task of a chat or an autopilot carries about where it comes from.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::dispatch::claim::Claimed;
+use crate::model::attachment::Attachment;
 use crate::model::ids::{AutopilotRunId, ChatSessionId};
+use crate::store::batch::Ids;
 use crate::store::claim_autopilot::{self, AutopilotContext};
-use crate::store::{Conn, StoreError, claim_chat};
+use crate::store::{Conn, StoreError, attachments, claim_chat};
 
 /// A chat's turn.
 pub struct ChatContext {
@@ -14,6 +17,8 @@ pub struct ChatContext {
     prior_work_dir: Option<String>,
     /// What the user said since the agent's last word.
     message: String,
+    /// What hangs on what the user said, in that order.
+    attachments: Vec<Attachment>,
     /// Set when it is held in Slack: whether the last word there was in a thread.
     slack: Option<InThread>,
 }
@@ -30,7 +35,11 @@ pub async fn load_chat(
         return Ok(None);
     };
     let said = claim_chat::list_unanswered(conn, session, task.id, task.parent_task_id).await?;
-    let said: Vec<&str> = said.iter().map(String::as_str).filter(|text| !text.trim().is_empty()).collect();
+    let ids: Vec<Uuid> = said.iter().map(|(id, _)| *id).collect();
+    let mut attachments = attachments::list_on_messages(conn, &Ids::of(ids.iter().copied())).await?;
+    attachments.sort_by_key(|attachment| ids.iter().position(|id| Some(*id) == attachment.chat_message_id));
+    let said: Vec<&str> =
+        said.iter().map(|(_, text)| text.as_str()).filter(|text| !text.trim().is_empty()).collect();
     let slack = pointer.channel_type.as_deref() == Some("slack");
     let thread = pointer.last_thread_id.as_deref().unwrap_or_default();
     let in_thread = !thread.is_empty() && Some(thread) != pointer.last_message_id.as_deref();
@@ -40,6 +49,7 @@ pub async fn load_chat(
         prior_session_id: None,
         prior_work_dir: None,
         message: said.join("\n\n"),
+        attachments,
     };
     if !task.force_fresh_session {
         // The session's own pointer first; what it lacks comes from the last good run. A
@@ -67,6 +77,16 @@ impl ChatContext {
         text(body, "prior_session_id", self.prior_session_id.as_deref());
         text(body, "prior_work_dir", self.prior_work_dir.as_deref());
         text(body, "chat_message", Some(&self.message));
+        if !self.attachments.is_empty() {
+            let attachments = self.attachments.iter().map(|attachment| {
+                let mut entry = json!({"id": attachment.id, "filename": attachment.filename});
+                if !attachment.content_type.is_empty() {
+                    entry["content_type"] = attachment.content_type.as_str().into();
+                }
+                entry
+            });
+            body.insert("chat_message_attachments".to_owned(), attachments.collect());
+        }
         if let Some(InThread(in_thread)) = self.slack {
             body.insert("chat_channel_type".to_owned(), "slack".into());
             if in_thread {

@@ -13,12 +13,13 @@ use super::autopilot_follow::{self, Ended};
 use super::lifecycle::to_the_end;
 use super::{ended, lifecycle, refresh};
 use crate::app::App;
+use crate::model::attachment::AttachmentBody;
 use crate::model::ids::{AgentId, ChatSessionId, RuntimeId, TaskId, WorkspaceId};
 use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::sessions::{self, Reply};
 use crate::store::task_cancels::{self, CancelScope};
-use crate::store::{Conn, StoreError, messages, task_transitions, tasks, tokens};
+use crate::store::{Conn, StoreError, attachments, messages, task_transitions, tasks, tokens};
 
 /// What a chat shows when its run was stopped after it had said something.
 const STOPPED: &str = "Stopped.";
@@ -103,6 +104,9 @@ pub struct CancelledMessage {
     pub message_id: Uuid,
     pub content: String,
     pub restore_to_input: bool,
+    /// What it showed; kept with the chat, to be sent again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentBody>,
 }
 
 /// One task, as it is after it was to be cancelled.
@@ -116,8 +120,9 @@ pub struct Stopped {
 pub async fn one(app: &App, id: TaskId) -> Result<Option<Stopped>, StoreError> {
     let app = app.clone();
     to_the_end(async move {
-        let now = app.clock.now();
-        let (cancelled, chat_message) = app.db.write(move |c| Box::pin(cancel_one(c, id, now))).await?;
+        let (now, public_url) = (app.clock.now(), app.flags.public_url.clone());
+        let (cancelled, chat_message) =
+            app.db.write(move |c| Box::pin(cancel_one(c, id, public_url, now))).await?;
         cancelled.announce(&app).await;
         let task = match cancelled.tasks.into_iter().next() {
             Some((task, _)) => task,
@@ -134,12 +139,13 @@ pub async fn one(app: &App, id: TaskId) -> Result<Option<Stopped>, StoreError> {
 async fn cancel_one(
     conn: &mut Conn,
     id: TaskId,
+    public_url: Option<String>,
     now: Time,
 ) -> Result<(Cancelled, Option<CancelledMessage>), StoreError> {
     let mut cancelled = Cancelled::default();
     let Some(task) = tasks::cancel(conn, id, now).await? else { return Ok((cancelled, None)) };
     let chat_message = match task.chat_session_id {
-        Some(session) => end_turn(conn, &task, session, now).await?,
+        Some(session) => end_turn(conn, &task, session, public_url.as_deref(), now).await?,
         None => None,
     };
     cancelled.push(conn, task).await?;
@@ -151,6 +157,7 @@ async fn end_turn(
     conn: &mut Conn,
     task: &Task,
     session_id: ChatSessionId,
+    public_url: Option<&str>,
     now: Time,
 ) -> Result<Option<CancelledMessage>, StoreError> {
     if messages::any(conn, task.id).await? {
@@ -166,11 +173,14 @@ async fn end_turn(
         sessions::insert_reply(conn, &reply).await?;
         return Ok(None);
     }
+    // First: the message would take them along.
+    let attachments = attachments::unbind_from_prompt(conn, task.id).await?;
     let taken = sessions::take_prompt(conn, task.id).await?;
     Ok(taken.map(|(message_id, content)| CancelledMessage {
         chat_session_id: session_id,
         message_id,
         content,
         restore_to_input: true,
+        attachments: AttachmentBody::list(&attachments, public_url),
     }))
 }

@@ -11,12 +11,14 @@ use crate::app::App;
 use crate::model::actor::Actor;
 use crate::model::agent::Agent;
 use crate::model::chat::{ChatMessage, ChatSession};
-use crate::model::ids::{AgentId, ChatSessionId, TaskId, UserId, WorkspaceId};
+use crate::model::ids::{AgentId, AttachmentId, ChatSessionId, TaskId, UserId, WorkspaceId};
 use crate::model::task::{NewTask, Task};
 use crate::model::time::{Time, seconds};
 use crate::model::workspace::Role;
+use crate::store::attachments::Message;
+use crate::store::batch::Ids;
 use crate::store::task_cancels::CancelScope;
-use crate::store::{Conn, StoreError, agent_targets, agents, chats, tasks};
+use crate::store::{Conn, StoreError, agent_targets, agents, attachments, chats, tasks};
 
 /// What a chat's task is worth in the queue: that of an issue of medium priority.
 const PRIORITY: i32 = 2;
@@ -162,6 +164,8 @@ async fn may_start(conn: &mut Conn, agent: &Agent, talker: Talker) -> Result<boo
 #[derive(Debug)]
 pub struct Said {
     pub message_id: Uuid,
+    /// The uploads that it has now.
+    pub attachments: Vec<AttachmentId>,
     pub task: Box<Task>,
 }
 
@@ -174,14 +178,22 @@ enum Sent {
 
 /// Stores what the talker says and queues the turn that answers it. Nothing is waited for:
 /// turns of a session run one after another.
-pub async fn say(app: &App, talker: Talker, id: ChatSessionId, content: String) -> Result<Said, ChatError> {
+pub async fn say(
+    app: &App,
+    talker: Talker,
+    id: ChatSessionId,
+    content: String,
+    uploads: Vec<Uuid>,
+) -> Result<Said, ChatError> {
     let app = app.clone();
     to_the_end(async move {
         let overlay = overlay_of(&app, talker, id).await;
         let now = app.clock.now();
         let told = content.clone();
-        let sent: Result<Sent, ChatError> =
-            app.db.write(move |c| Box::pin(store(c, talker, id, content, overlay, now))).await;
+        let sent: Result<Sent, ChatError> = app
+            .db
+            .write(move |c| Box::pin(store(c, talker, id, content, Ids::of(uploads), overlay, now)))
+            .await;
         let said = match sent {
             Ok(Sent::Queued(said)) => said,
             Ok(Sent::NobodyAnswers) => return Err(ChatError::NotQueued),
@@ -227,6 +239,7 @@ async fn store(
     talker: Talker,
     id: ChatSessionId,
     content: String,
+    uploads: Ids,
     overlay: Overlay,
     now: Time,
 ) -> Result<Sent, ChatError> {
@@ -250,6 +263,18 @@ async fn store(
         created_at: now,
     };
     chats::insert_message(conn, &message).await?;
+    let attachments = if uploads.is_empty() {
+        Vec::new()
+    } else {
+        let message = Message {
+            id: message.id,
+            session: id,
+            workspace: talker.workspace_id,
+            uploader_type: talker.actor.kind(),
+            uploader_id: talker.actor.id(),
+        };
+        attachments::bind_to_message(conn, message, &uploads).await?
+    };
     chats::touch(conn, id, now).await?;
     let Some(task_id) = task_id else { return Ok(Sent::NobodyAnswers) };
     let new = NewTask {
@@ -263,7 +288,7 @@ async fn store(
         ..NewTask::queued(agent.id, agent.runtime_id, now)
     };
     match tasks::insert(conn, new).await? {
-        Some(task) => Ok(Sent::Queued(Said { message_id: message.id, task: Box::new(task) })),
+        Some(task) => Ok(Sent::Queued(Said { message_id: message.id, attachments, task: Box::new(task) })),
         None => Ok(Sent::NobodyAnswers),
     }
 }
@@ -317,7 +342,7 @@ pub async fn delete(app: &App, talker: Talker, id: ChatSessionId) -> Result<(), 
     let app = app.clone();
     to_the_end(async move {
         let now = app.clock.now();
-        let cancelled: cancel::Cancelled = app
+        let (cancelled, urls): (cancel::Cancelled, Vec<String>) = app
             .db
             .write(move |c| {
                 Box::pin(async move {
@@ -327,12 +352,14 @@ pub async fn delete(app: &App, talker: Talker, id: ChatSessionId) -> Result<(), 
                         return Err(ChatError::NoSession);
                     }
                     let cancelled = cancel::in_transaction(c, CancelScope::ChatSession(id), now).await?;
+                    let urls = attachments::list_urls_of_chat(c, id).await?;
                     chats::delete_binding(c, id).await?;
                     chats::delete(c, id).await?;
-                    Ok(cancelled)
+                    Ok((cancelled, urls))
                 })
             })
             .await?;
+        app.uploads.forget(urls).await;
         cancelled.announce(&app).await;
         let payload = || json!({"chat_session_id": id});
         app.events.by(talker.actor, talker.workspace_id, "chat:session_deleted", payload);

@@ -57,6 +57,7 @@ pub async fn tell(app: &App, actor: Actor, notice: Notice) {
             kind: "system",
             parent_id: None,
             source_task_id: None,
+            attachments: Vec::new(),
         },
     );
     let queued = match posted.await {

@@ -13,12 +13,14 @@ use super::{escalation, followers, triggers};
 use crate::app::App;
 use crate::live::events::Event;
 use crate::model::actor::Actor;
+use crate::model::attachment::{Attachment, AttachmentBody};
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId, IssueId, TaskId, WorkspaceId};
 use crate::model::issue::{Comment, Issue};
 use crate::model::subscriber::Subscriber;
 use crate::model::time::Time;
-use crate::store::{Conn, StoreError, comments, issues, resolutions};
+use crate::store::batch::Ids;
+use crate::store::{Conn, StoreError, attachments, comments, issues, resolutions};
 
 /// A comment about to be written.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct NewComment {
     pub kind: &'static str,
     pub parent_id: Option<CommentId>,
     pub source_task_id: Option<TaskId>,
+    /// Uploads on the issue to show with it.
+    pub attachments: Vec<Uuid>,
 }
 
 /// Stores what a person or an agent wrote, and starts whom it is for, other than those
@@ -53,8 +57,9 @@ pub async fn write(
 
 /// Stores the comment and tells clients. Starts nobody.
 pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
+    let uploads = Ids::of(new.attachments.iter().copied());
     let comment = new.at(app.clock.now());
-    let posted = app.db.write(move |c| Box::pin(insert(c, comment))).await?;
+    let posted = app.db.write(move |c| Box::pin(insert(c, comment, uploads))).await?;
     Ok(tell(app, posted))
 }
 
@@ -82,8 +87,9 @@ impl NewComment {
 
 /// Tells clients of a comment, after its commit.
 pub fn tell(app: &App, posted: Posted) -> Comment {
-    let Posted { comment, issue, reopened, followers } = posted;
-    app.events.publish(|| event(&comment, "comment:created", created(&comment, issue.as_ref())));
+    let Posted { comment, issue, attachments, reopened, followers } = posted;
+    let attachments = AttachmentBody::list(&attachments, app.flags.public_url.as_deref());
+    app.events.publish(|| event(&comment, "comment:created", created(&comment, attachments, issue.as_ref())));
     if let Some(root) = reopened {
         let payload = json!({"comment": CommentBody::from(&root)});
         app.events.publish(|| event(&comment, "comment:unresolved", payload));
@@ -99,16 +105,23 @@ pub struct Posted {
     comment: Comment,
     /// For the event alone.
     issue: Option<Issue>,
+    attachments: Vec<Attachment>,
     reopened: Option<Comment>,
     /// Who follows the issue from now on.
     followers: Vec<Subscriber>,
 }
 
-/// Stores the comment, ends the fallbacks that stood by for its author, and opens a resolved
-/// thread again. Tell of it with [`tell`].
-pub async fn insert(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreError> {
+/// Stores the comment with its uploads, ends the fallbacks that stood by for its author, and
+/// opens a resolved thread again. Tell of it with [`tell`].
+pub async fn insert(conn: &mut Conn, comment: Comment, uploads: Ids) -> Result<Posted, StoreError> {
     let now = comment.created_at;
     comments::insert(conn, &comment).await?;
+    let attachments = if uploads.is_empty() {
+        Vec::new()
+    } else {
+        attachments::bind_to_comment(conn, comment.id, comment.issue_id, &uploads).await?;
+        attachments::list_on_comments(conn, &Ids::of([comment.id.0])).await?
+    };
     if comment.author_type == "agent" {
         let agent = AgentId(comment.author_id);
         escalation::stand_down_on(conn, comment.issue_id, agent, now).await?;
@@ -123,7 +136,7 @@ pub async fn insert(conn: &mut Conn, comment: Comment) -> Result<Posted, StoreEr
         followers.extend(followers::add(conn, comment.issue_id, author, "commenter", now).await?);
     }
     let issue = issues::find(conn, comment.issue_id).await?;
-    Ok(Posted { comment, issue, reopened, followers })
+    Ok(Posted { comment, issue, attachments, reopened, followers })
 }
 
 /// A reply opens a resolved thread again: the root that holds the resolution loses it.
@@ -143,9 +156,9 @@ fn actor(comment: &Comment) -> Option<Actor> {
     }
 }
 
-fn created(comment: &Comment, issue: Option<&Issue>) -> serde_json::Value {
+fn created(comment: &Comment, attachments: Vec<AttachmentBody>, issue: Option<&Issue>) -> serde_json::Value {
     json!({
-        "comment": CommentBody::from(comment),
+        "comment": CommentBody { attachments, ..CommentBody::from(comment) },
         "issue_title": issue.map(|issue| &issue.title),
         "issue_assignee_type": issue.and_then(|issue| issue.assignee_type.as_ref()),
         "issue_assignee_id": issue.and_then(|issue| issue.assignee_id),

@@ -4,20 +4,23 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::cancel::{self, Cancelled};
 use super::lifecycle::to_the_end;
 use super::{permission, triggers};
 use crate::app::App;
 use crate::model::actor::Actor;
+use crate::model::attachment::{Attachment, AttachmentBody};
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId};
 use crate::model::issue::{Comment, Issue};
 use crate::model::time::Time;
+use crate::store::batch::Ids;
 use crate::store::task_cancels::CancelScope;
-use crate::store::{Conn, StoreError, comments, issues};
+use crate::store::{Conn, StoreError, attachments, comments, issues};
 
-/// Gives the comment another text. When that says something else, the tasks it started
+/// Gives the comment another text and, if they are given, other uploads of its issue. When that says something else, the tasks it started
 /// are cancelled, and whom it is for now is started. `None` when there is no such comment.
 ///
 /// Agents are started only if both the editor and the author may start them; the task is
@@ -27,15 +30,19 @@ pub async fn edit(
     by: Actor,
     id: CommentId,
     content: String,
+    uploads: Option<Vec<Uuid>>,
     suppressed: BTreeSet<AgentId>,
 ) -> Result<Option<Comment>, StoreError> {
     let app = app.clone();
     to_the_end(async move {
         let now = app.clock.now();
-        let edited: Option<Edited> =
-            app.db.write(move |c| Box::pin(async move { store(c, id, &content, now).await })).await?;
-        let Some(Edited { comment, restart }) = edited else { return Ok(None) };
-        let payload = || json!({"comment": CommentBody::from(&comment)});
+        let edited: Option<Edited> = app
+            .db
+            .write(move |c| Box::pin(async move { store(c, id, &content, uploads, now).await }))
+            .await?;
+        let Some(Edited { comment, attachments, restart }) = edited else { return Ok(None) };
+        let attachments = AttachmentBody::list(&attachments, app.flags.public_url.as_deref());
+        let payload = || json!({"comment": CommentBody { attachments, ..CommentBody::from(&comment) }});
         app.events.by(by, comment.workspace_id, "comment:updated", payload);
         if let Some(Restart { issue, cancelled }) = restart {
             cancelled.announce(&app).await;
@@ -48,6 +55,7 @@ pub async fn edit(
 
 struct Edited {
     comment: Comment,
+    attachments: Vec<Attachment>,
     /// When the text is another one.
     restart: Option<Restart>,
 }
@@ -61,16 +69,22 @@ async fn store(
     conn: &mut Conn,
     id: CommentId,
     content: &str,
+    uploads: Option<Vec<Uuid>>,
     now: Time,
 ) -> Result<Option<Edited>, StoreError> {
     let Some(before) = comments::find(conn, id).await? else { return Ok(None) };
     let Some(comment) = comments::update_content(conn, id, content, now).await? else { return Ok(None) };
+    if let Some(uploads) = uploads {
+        attachments::unbind_from_comment(conn, id, comment.issue_id).await?;
+        attachments::bind_to_comment(conn, id, comment.issue_id, &Ids::of(uploads)).await?;
+    }
+    let attachments = attachments::list_on_comments(conn, &Ids::of([id.0])).await?;
     if before.content == comment.content {
-        return Ok(Some(Edited { comment, restart: None }));
+        return Ok(Some(Edited { comment, attachments, restart: None }));
     }
     let cancelled = cancel::in_transaction(conn, CancelScope::TriggerComment(id), now).await?;
     let issue = issues::find(conn, comment.issue_id).await?;
-    Ok(Some(Edited { comment, restart: issue.map(|issue| Restart { issue, cancelled }) }))
+    Ok(Some(Edited { comment, attachments, restart: issue.map(|issue| Restart { issue, cancelled }) }))
 }
 
 async fn restart_for(app: &App, by: Actor, issue: &Issue, comment: &Comment, suppressed: &BTreeSet<AgentId>) {
@@ -95,17 +109,19 @@ pub async fn delete(app: &App, by: Actor, comment: Comment) -> Result<bool, Stor
     to_the_end(async move {
         let now = app.clock.now();
         let id = comment.id;
-        let (cancelled, deleted): (Cancelled, bool) = app
+        let (cancelled, urls, deleted): (Cancelled, Vec<String>, bool) = app
             .db
             .write(move |c| {
                 Box::pin(async move {
                     // First: the deletion would make them forget what started them.
                     let scope = CancelScope::TriggerComment(id);
                     let cancelled = cancel::in_transaction(c, scope, now).await?;
-                    Ok::<_, StoreError>((cancelled, comments::delete(c, id).await?))
+                    let urls = attachments::list_urls_of_comment(c, id).await?;
+                    Ok::<_, StoreError>((cancelled, urls, comments::delete(c, id).await?))
                 })
             })
             .await?;
+        app.uploads.forget(urls).await;
         cancelled.announce(&app).await;
         if deleted {
             let payload = || json!({"comment_id": comment.id, "issue_id": comment.issue_id});

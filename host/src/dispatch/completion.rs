@@ -10,6 +10,7 @@ use crate::model::redact;
 use crate::model::task::Task;
 use crate::model::text::{decode_escapes, is_trivial_acknowledgement};
 use crate::model::time::{Time, nanos};
+use crate::store::batch::Ids;
 use crate::store::sessions::Reply;
 use crate::store::{Conn, StoreError, comments, task_transitions};
 
@@ -75,8 +76,9 @@ pub async fn insert(
         kind: word.kind,
         parent_id,
         source_task_id: Some(task.id),
+        attachments: Vec::new(),
     };
-    comment::insert(conn, new.at(now)).await.map(Some)
+    comment::insert(conn, new.at(now), Ids::of([])).await.map(Some)
 }
 
 /// As [`insert`], for a run that has ended already. A failure is logged: it has ended whether

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::live::liveness::Known;
@@ -37,20 +37,56 @@ pub enum HeartbeatError {
 }
 
 /// What a beat is answered, beside the runtime's id on a socket. Only members that apply.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Heartbeat)]
 pub struct Answer {
+    /// `ok`.
     pub status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pending_update: Option<Value>,
+    pub pending_update: Option<PendingUpdate>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pending_model_list: Option<Value>,
+    pub pending_model_list: Option<PendingId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pending_local_skills: Option<Value>,
+    pub pending_local_skills: Option<PendingId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pending_local_skill_import: Option<Value>,
+    pub pending_local_skill_import: Option<PendingImport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub pending_local_skill_imports: Vec<Value>,
-    pub feature_flags: Value,
+    pub pending_local_skill_imports: Vec<PendingImport>,
+    pub feature_flags: DaemonFlags,
+}
+
+/// A request without more to say.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PendingId {
+    /// 32 hex digits.
+    pub id: String,
+}
+
+/// The daemon should update its CLI.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PendingUpdate {
+    pub id: String,
+    pub target_version: String,
+}
+
+/// Somebody wants a skill from the machine's disk.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PendingImport {
+    pub id: String,
+    pub skill_key: String,
+}
+
+/// All flags that a daemon goes by.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DaemonFlags {
+    pub flags: DaemonVariants,
+    pub version: u32,
+}
+
+/// The variant of each flag: `on`, `off`, or a name.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DaemonVariants {
+    pub runtime_brief_slim: String,
 }
 
 /// The whole procedure, in its order: liveness, flags, then each kind of request. Only the
@@ -66,11 +102,9 @@ pub async fn beat(
         return Err(HeartbeatError::Gone);
     }
     laps.update_ms = watch.lap();
-    let feature_flags = json!({
-        // They cannot change while the process lives.
-        "version": 1,
-        "flags": {"runtime_brief_slim": app.flags.runtime_brief_slim.of(runtime.daemon_id.as_deref())},
-    });
+    let runtime_brief_slim = app.flags.runtime_brief_slim.of(runtime.daemon_id.as_deref()).to_owned();
+    // They cannot change while the process lives.
+    let feature_flags = DaemonFlags { flags: DaemonVariants { runtime_brief_slim }, version: 1 };
     let id = runtime.id;
     let mut one = async |kind| {
         let taken = take(app, id, kind, 1, laps).await;
@@ -80,7 +114,7 @@ pub async fn beat(
     let pending_model_list = one(Kind::ModelList).await.as_ref().map(bare);
     let pending_local_skills = one(Kind::LocalSkills).await.as_ref().map(bare);
     let limit = if batch_import { IMPORTS } else { 1 };
-    let imports: Vec<Value> =
+    let imports: Vec<PendingImport> =
         take(app, id, Kind::LocalSkillImport, limit, laps).await.iter().map(import).collect();
     Ok(Answer {
         status: "ok",
@@ -171,16 +205,17 @@ async fn probe(app: &App, runtime: RuntimeId, kind: Kind) -> Result<bool, StoreE
     asked.await.unwrap_or_else(|_| Err(StoreError::Unavailable(None)))
 }
 
-fn bare(request: &PendingRequest) -> Value {
-    json!({"id": request.id})
+fn bare(request: &PendingRequest) -> PendingId {
+    PendingId { id: request.id.clone() }
 }
 
-fn update(request: &PendingRequest) -> Value {
+fn update(request: &PendingRequest) -> PendingUpdate {
     let input = serde_json::from_value::<UpdateInput>(request.input.clone());
-    json!({"id": request.id, "target_version": input.map(|input| input.target_version).unwrap_or_default()})
+    let target_version = input.map(|input| input.target_version).unwrap_or_default();
+    PendingUpdate { id: request.id.clone(), target_version }
 }
 
-fn import(request: &PendingRequest) -> Value {
+fn import(request: &PendingRequest) -> PendingImport {
     let input = serde_json::from_value::<ImportInput>(request.input.clone()).unwrap_or_default();
-    json!({"id": request.id, "skill_key": input.skill_key})
+    PendingImport { id: request.id.clone(), skill_key: input.skill_key }
 }

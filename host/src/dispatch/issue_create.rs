@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use serde_json::json;
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::assign::{self, Change};
 use super::enqueue::{self, EnqueueError, IssueRun};
@@ -12,13 +13,15 @@ use super::{followers, permission};
 use crate::app::App;
 use crate::model::activity::Activity;
 use crate::model::actor::Actor;
+use crate::model::attachment::{Attachment, AttachmentBody};
 use crate::model::ids::{IssueId, ProjectId, TaskId, WorkspaceId};
 use crate::model::issue::{Assignee, Issue};
 use crate::model::issue_body::IssueBody;
 use crate::model::subscriber::Subscriber;
 use crate::model::task::Task;
 use crate::model::time::Time;
-use crate::store::{Conn, StoreError, activities, issues, projects, workspaces};
+use crate::store::batch::Ids;
+use crate::store::{Conn, StoreError, activities, attachments, issues, projects, workspaces};
 
 /// An issue as it is wanted.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub struct NewIssue {
     pub due_date: Option<NaiveDate>,
     /// The quick-create task that makes it.
     pub origin: Option<TaskId>,
+    /// Uploads to put on it; those on another issue stay there.
+    pub attachments: Vec<Uuid>,
     pub allow_duplicate: bool,
 }
 
@@ -58,6 +63,15 @@ pub enum CreateError {
 pub struct Created {
     pub issue: Issue,
     pub prefix: String,
+    pub attachments: Vec<Attachment>,
+}
+
+impl Created {
+    /// As its creator and events see it.
+    pub fn body(&self, app: &App) -> IssueBody {
+        let attachments = AttachmentBody::list(&self.attachments, app.flags.public_url.as_deref());
+        IssueBody { attachments, ..IssueBody::new(&self.issue, &self.prefix) }
+    }
 }
 
 /// Stores the issue, tells clients, and queues the run that follows. A run that cannot be
@@ -69,13 +83,8 @@ pub async fn create(app: &App, actor: Actor, new: NewIssue) -> Result<Created, C
         let now = app.clock.now();
         let Stored { created, followers, activity, queued } =
             app.db.write(move |c| Box::pin(store(c, actor, new, overlay, now))).await?;
-        let Created { issue, prefix } = &created;
-        app.events.by(
-            actor,
-            issue.workspace_id,
-            "issue:created",
-            || json!({"issue": IssueBody::value(issue, prefix)}),
-        );
+        let issue = &created.issue;
+        app.events.by(actor, issue.workspace_id, "issue:created", || json!({"issue": created.body(&app)}));
         followers::tell(&app, issue.workspace_id, actor, &followers);
         followers::tell_activities(&app, actor, &[activity]);
         if let Some(task) = queued {
@@ -146,6 +155,12 @@ async fn store(
         updated_at: now,
     };
     issues::insert(conn, &issue).await?;
+    let attachments = if new.attachments.is_empty() {
+        Vec::new()
+    } else {
+        attachments::bind_to_issue(conn, workspace, issue.id, &Ids::of(new.attachments)).await?;
+        attachments::list_on_issue(conn, issue.id).await?
+    };
     let mut added = Vec::new();
     added.extend(followers::add(conn, issue.id, (actor.kind(), actor.id()), "creator", now).await?);
     if let Some(who) = assign::subscribed(issue.assignee()) {
@@ -157,7 +172,7 @@ async fn store(
     let activity = Activity::on_issue(workspace, issue.id, actor, "created", json!({}), now);
     activities::insert(conn, &activity).await?;
     let queued = queue(conn, &issue, Change::Created, actor, (None, overlay), now).await?;
-    Ok(Stored { created: Created { issue, prefix }, followers: added, activity, queued })
+    Ok(Stored { created: Created { issue, prefix, attachments }, followers: added, activity, queued })
 }
 
 /// Queues the run that follows from a write, if one does, in the transaction of the write:

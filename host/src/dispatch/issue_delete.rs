@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::model::actor::Actor;
 use crate::model::issue::Issue;
 use crate::store::task_cancels::CancelScope;
-use crate::store::{StoreError, autopilots, issues};
+use crate::store::{StoreError, attachments, autopilots, issues};
 
 const DELETED: &str = "issue deleted";
 
@@ -25,11 +25,13 @@ pub async fn delete(app: &App, actor: Actor, issue: &Issue) -> Result<bool, Stor
                     // Before the row goes, which would take the links with it.
                     let cancelled = cancel::in_transaction(c, CancelScope::Issue(id), now).await?;
                     let runs = autopilots::end_runs_of_issue(c, id, "failed", Some(DELETED), now).await?;
-                    Ok((cancelled, runs, issues::delete(c, id).await?))
+                    let urls = attachments::list_urls_of_issue(c, id).await?;
+                    Ok((cancelled, runs, urls, issues::delete(c, id).await?))
                 })
             })
             .await;
-        let (cancelled, runs, deleted) = done?;
+        let (cancelled, runs, urls, deleted) = done?;
+        app.uploads.forget(urls).await;
         cancelled.announce(&app).await;
         autopilot::tell_ended(&app, workspace_id, &runs, "failed");
         if deleted {

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::assign::{self, Change};
 use super::cancel::{self, Cancelled};
@@ -21,8 +22,9 @@ use crate::model::subscriber::Subscriber;
 use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::autopilots::EndedRun;
+use crate::store::batch::Ids;
 use crate::store::task_cancels::{self, CancelScope};
-use crate::store::{Conn, StoreError, activities, issues, projects, workspaces};
+use crate::store::{Conn, StoreError, activities, attachments, issues, projects, workspaces};
 
 /// What is to be different.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,8 @@ pub struct Patch {
     pub parent_issue_id: Edit<IssueId>,
     pub project_id: Edit<ProjectId>,
     pub stage: Edit<i32>,
+    /// Uploads to put on it; those on another issue stay there.
+    pub attachments: Vec<Uuid>,
 }
 
 /// What else the caller wants of an update.
@@ -143,9 +147,14 @@ async fn store(
         task_cancels::lock_of_issue(conn, id).await?;
     }
     let before = issues::find_for_update(conn, id).await?.ok_or(UpdateError::NoIssue)?;
+    let uploads = Ids::of(patch.attachments.iter().copied());
+    let binds = !patch.attachments.is_empty();
     let after = Issue { updated_at: now, ..patch.apply(before.clone()) };
     check_links(conn, &before, &after).await?;
     issues::update(conn, &after).await?;
+    if binds {
+        attachments::bind_to_issue(conn, after.workspace_id, id, &uploads).await?;
+    }
     let changes = Changes { before: &before, after: &after, described: false };
     let activities = changes.activities(actor, now);
     for activity in &activities {

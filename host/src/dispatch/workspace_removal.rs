@@ -29,6 +29,7 @@ async fn remove_now(app: &App, actor: Actor, id: WorkspaceId) -> Result<(), Stor
             })
         })
         .await?;
+    app.uploads.forget_workspace(id).await;
     for hash in &gone.token_hashes {
         app.auth.forget_token(hash).await;
     }

@@ -154,22 +154,58 @@ fn caller(request: &Request) -> Result<Identity, Error> {
 
 /// The first of slug in the query, slug header, id in the query, id header.
 async fn named_workspace(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<WorkspaceId, Error> {
-    let query = |name: &str| {
-        let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        let found = pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        found.filter(|value| !value.is_empty())
-    };
-    let header = |name: &str| {
-        let value = headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        value.filter(|value| !value.is_empty())
-    };
-    if let Some(slug) = query("workspace_slug").or_else(|| header("x-workspace-slug")) {
+    if let Some(slug) = query(uri, "workspace_slug").or_else(|| header(headers, "x-workspace-slug")) {
         let found = workspaces::find_id_by_slug(&mut app.db.reader().await?, &slug.replace('\0', "")).await?;
         return found.ok_or_else(|| Error::not_found("workspace not found"));
     }
-    let id = query("workspace_id").or_else(|| header("x-workspace-id"));
+    let id = query(uri, "workspace_id").or_else(|| header(headers, "x-workspace-id"));
     let id = id.ok_or_else(|| Error::bad_request("workspace_id or workspace_slug is required"))?;
     WorkspaceId::parse(&id).ok_or_else(|| Error::bad_request("invalid workspace_id"))
+}
+
+/// The workspace of a route that works without one too: that of the token, else the first
+/// that is named and exists of slug header, slug in the query, id header, id in the query.
+pub async fn optional_workspace(
+    app: &App,
+    caller: &Identity,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<Option<Scope>, Error> {
+    let refused = || Error::forbidden("not a member of this workspace");
+    let (user, workspace) = match *caller {
+        Identity::Task { user_id, workspace_id, .. } => (user_id, workspace_id),
+        Identity::Daemon { .. } => return Err(Error::unauthorized("invalid token")),
+        Identity::User { user_id } => {
+            let mut found = None;
+            for slug in
+                [header(headers, "x-workspace-slug"), query(uri, "workspace_slug")].into_iter().flatten()
+            {
+                let mut conn = app.db.reader().await?;
+                found = found.or(workspaces::find_id_by_slug(&mut conn, &slug.replace('\0', "")).await?);
+            }
+            let id = || header(headers, "x-workspace-id").or_else(|| query(uri, "workspace_id"));
+            match (found, id()) {
+                (Some(found), _) => (user_id, found),
+                (None, Some(id)) => (user_id, WorkspaceId::parse(&id).ok_or_else(refused)?),
+                (None, None) => return Ok(None),
+            }
+        }
+    };
+    let scope = enter(app, caller, headers, user, workspace).await;
+    scope.map(Some).map_err(|error| if error.status == StatusCode::NOT_FOUND { refused() } else { error })
+}
+
+/// A parameter of the query that says something.
+fn query(uri: &Uri, name: &str) -> Option<String> {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let found = pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    found.filter(|value| !value.is_empty())
+}
+
+/// A header that says something.
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    value.filter(|value| !value.is_empty())
 }
 
 /// Checks the membership and settles who acts.

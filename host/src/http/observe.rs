@@ -115,7 +115,10 @@ impl Seen {
                 )
             };
         }
-        if status.is_server_error() {
+        // A service elsewhere that fails is no failure of the gateway.
+        if status == StatusCode::BAD_GATEWAY {
+            line!(warn);
+        } else if status.is_server_error() {
             line!(error);
         } else if status.is_client_error() && !is_expected(status, told) {
             line!(warn);

@@ -6,16 +6,38 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::guard;
 use crate::app::App;
 use crate::auth::token;
+use crate::live::lines::Counts;
 
 /// Headers of proxies: whoever sent one is not here, wherever the connection comes from.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
-/// For whoever knows the token that the deployment set; without one, for this machine.
+/// The sockets of this process.
+#[derive(Serialize, ToSchema)]
+struct Realtime {
+    daemons: Counts,
+    people: Counts,
+    wakeups: Wakeups,
+}
+
+/// Hints that a task waits.
+#[derive(Serialize, ToSchema)]
+struct Wakeups {
+    /// Those that found their daemon's socket.
+    hit: u64,
+    miss: u64,
+}
+
+/// How many sockets are open, for whoever knows the token that the deployment set; without
+/// one, for this machine.
+#[utoipa::path(get, path = "/health/realtime", tag = "health",
+    responses((status = 200, body = Realtime), (status = 401, body = String, content_type = "text/plain"),
+        (status = 404, body = String, content_type = "text/plain", description = "Not asked for on this machine")))]
 pub async fn realtime(app: App, request: Request) -> Response {
     match &app.flags.realtime_metrics_token {
         Some(hash) => {
@@ -36,12 +58,8 @@ pub async fn realtime(app: App, request: Request) -> Response {
         }
     }
     let (hits, misses) = app.hub.wakeups();
-    Json(json!({
-        "daemons": app.hub.counts(),
-        "people": app.events.watchers().counts(),
-        "wakeups": {"hit": hits, "miss": misses},
-    }))
-    .into_response()
+    let (daemons, people) = (app.hub.counts(), app.events.watchers().counts());
+    Json(Realtime { daemons, people, wakeups: Wakeups { hit: hits, miss: misses } }).into_response()
 }
 
 fn is_forwarded(headers: &HeaderMap) -> bool {

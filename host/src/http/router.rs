@@ -7,9 +7,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use utoipa::openapi::Info;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{admin, cors, daemon, guard, health, observe, realtime, unread, user};
+use super::{admin, cors, daemon, docs, document, guard, health, observe, realtime, unread, user};
 use crate::app::App;
 
 /// The most a request may carry: messages and results may be long, and a skill bundle of
@@ -23,18 +24,22 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 
 /// What daemons and people reach.
 pub fn public(app: App) -> Router {
-    let (user, mut document) = user::routes(&app).split_for_parts();
-    document.info = Info::new("Switchyard", env!("CARGO_PKG_VERSION"));
+    let (routes, document) = OpenApiRouter::new()
+        .routes(routes!(health::health))
+        .routes(routes!(realtime::realtime))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::healthy))
+        .routes(routes!(user::socket::upgrade))
+        .merge(daemon::routes(&app))
+        .merge(user::routes(&app))
+        .split_for_parts();
+    let document = document::finished(document);
     let cors = cors::layer(&app.flags.allowed_origins);
-    let router = Router::new()
-        .route("/health", get(health::health))
-        .route("/health/realtime", get(realtime::realtime))
-        .route("/ws", get(user::socket::upgrade))
-        .route("/readyz", get(health::ready))
-        .route("/healthz", get(health::ready))
+    // The document describes the API, and so neither itself nor the page that shows it.
+    let router = routes
         .route("/api/openapi.json", get(async move || Json(document.clone())))
-        .nest("/api/daemon", daemon::routes(&app))
-        .merge(user)
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::asset))
         .fallback(guard::page_not_found);
     common(router.layer(cors)).with_state(app)
 }

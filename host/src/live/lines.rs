@@ -179,7 +179,8 @@ pub trait Key: Copy + Eq + Hash + Send + 'static {}
 impl<T: Copy + Eq + Hash + Send + 'static> Key for T {}
 
 /// Counts since the process began, for operators.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = SocketCounts)]
 pub struct Counts {
     pub active: usize,
     pub connects_total: u64,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::attachment::AttachmentBody;
 use super::ids::{AgentId, ChatSessionId, TaskId, UserId, WorkspaceId};
 use super::time::{Time, seconds};
 
@@ -83,6 +84,8 @@ pub struct ChatMessageBody {
     pub created_at: String,
     pub failure_reason: Option<String>,
     pub elapsed_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentBody>,
 }
 
 impl From<&ChatMessage> for ChatMessageBody {
@@ -96,6 +99,7 @@ impl From<&ChatMessage> for ChatMessageBody {
             created_at: seconds(message.created_at),
             failure_reason: message.failure_reason.clone(),
             elapsed_ms: message.elapsed_ms,
+            attachments: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::attachment::AttachmentBody;
 use super::ids::{CommentId, IssueId, TaskId};
 use super::issue::Comment;
 use super::reaction::CommentReaction;
@@ -32,7 +33,7 @@ pub struct CommentBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_task_id: Option<TaskId>,
     pub reactions: Vec<CommentReaction>,
-    pub attachments: Vec<serde_json::Value>,
+    pub attachments: Vec<AttachmentBody>,
 }
 
 impl From<&Comment> for CommentBody {

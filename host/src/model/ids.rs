@@ -75,6 +75,7 @@ ids! {
     TriggerId,
     /// One call of a webhook.
     DeliveryId,
+    AttachmentId,
     /// An app that somebody connected.
     ConnectionId,
 }

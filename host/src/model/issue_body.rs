@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::attachment::AttachmentBody;
 use super::ids::{IssueId, ProjectId, WorkspaceId};
 use super::issue::Issue;
 use super::label::Label;
@@ -45,6 +46,9 @@ pub struct IssueBody {
     /// Only on one issue alone, and only when there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<IssueReaction>,
+    /// Only on one issue alone and when it is created, and only when there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachmentBody>,
     /// Only in lists and on one issue alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<Label>>,
@@ -80,6 +84,7 @@ impl IssueBody {
                 Value::Object(Map::new())
             },
             reactions: Vec::new(),
+            attachments: Vec::new(),
             labels: None,
         }
     }

@@ -35,6 +35,26 @@ impl Terms {
         Some(format!("{left}{}{right}", text[start..end].replace(['\n', '\r', '\t'], " ")))
     }
 
+    /// Why a title and a description are found, the best reason first: the whole title, its
+    /// beginning, the phrase in it, the words in it, then the same of the description, then
+    /// the words here and there. `None` when they are not.
+    pub fn tier(&self, title: &str, description: &str) -> Option<u8> {
+        let is =
+            |expression: String, text: &str| Regex::new(&expression).is_ok_and(|found| found.is_match(text));
+        let has = |term: &str, text: &str| is(expression(term), text);
+        let all = |text: &str| self.words.iter().all(|word| has(word, text));
+        let reasons = [
+            is(whole(&self.phrase), title),
+            is(beginning(&self.phrase), title),
+            has(&self.phrase, title),
+            all(title),
+            has(&self.phrase, description),
+            all(description),
+            self.words.iter().all(|word| has(word, title) || has(word, description)),
+        ];
+        reasons.iter().position(|holds| *holds).and_then(|tier| u8::try_from(tier).ok())
+    }
+
     /// Whether any of the words is in the text.
     pub fn touches(&self, text: &str) -> bool {
         self.words.iter().filter_map(|word| finder(word)).any(|finder| finder.is_match(text))
@@ -89,6 +109,23 @@ mod tests {
         let terms = Terms::read("not here").unwrap();
         assert_eq!(terms.snippet("It is HERE.").as_deref(), Some("It is HERE."));
         assert!(terms.touches("Here!") && !terms.touches("elsewhen"));
+    }
+
+    #[test]
+    fn a_title_is_a_better_reason_than_a_description() {
+        let terms = Terms::read("big Plan").unwrap();
+        for (title, description, tier) in [
+            ("BIG plan", "", Some(0)),
+            ("Big plan B", "", Some(1)),
+            ("A big plan", "", Some(2)),
+            ("Plan big", "", Some(3)),
+            ("x", "a big plan", Some(4)),
+            ("x", "plan, big", Some(5)),
+            ("big", "plan", Some(6)),
+            ("big", "x", None),
+        ] {
+            assert_eq!(terms.tier(title, description), tier, "{title} {description}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::ids::{UserId, WorkspaceId};
 use super::time::Time;
@@ -76,7 +77,7 @@ impl Role {
 }
 
 /// A repository as it goes over the wire.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Repo {
     pub url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,10 @@ impl Ids {
     pub fn of(ids: impl IntoIterator<Item = Uuid>) -> Self {
         Self(ids.into_iter().collect())
     }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Type<Sqlite> for Ids {

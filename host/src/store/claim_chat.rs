@@ -1,5 +1,7 @@
 //! What an answer to a claim of a chat's turn reads.
 
+use uuid::Uuid;
+
 use super::claim::PriorSession;
 use super::{Conn, StoreError};
 use crate::model::ids::{ChatSessionId, RuntimeId, TaskId, WorkspaceId};
@@ -60,8 +62,9 @@ pub async fn list_unanswered(
     id: ChatSessionId,
     task: TaskId,
     parent: Option<TaskId>,
-) -> Result<Vec<String>, StoreError> {
-    const SQL: &str = "SELECT m.content FROM chat_message m WHERE m.chat_session_id = $1 AND m.role = 'user'
+) -> Result<Vec<(Uuid, String)>, StoreError> {
+    const SQL: &str =
+        "SELECT m.id, m.content FROM chat_message m WHERE m.chat_session_id = $1 AND m.role = 'user'
             AND (NOT EXISTS (SELECT 1 FROM chat_message l WHERE l.chat_session_id = m.chat_session_id
                     AND l.role <> 'user' AND (l.created_at, l.id) > (m.created_at, m.id))
                 OR (EXISTS (SELECT 1 FROM chat_message k WHERE k.chat_session_id = m.chat_session_id
@@ -72,5 +75,5 @@ pub async fn list_unanswered(
                             AND t.status IN ('completed', 'failed') AND t.dispatched_at >= m.created_at)))
         ORDER BY m.created_at, m.id LIMIT 1000";
     let parent = parent.unwrap_or(task);
-    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(id).bind(task).bind(parent).fetch_all(c).await)?)
+    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(task).bind(parent).fetch_all(c).await)?)
 }

@@ -18,6 +18,7 @@ pub mod agent_activity;
 pub mod agent_skills;
 pub mod agent_targets;
 pub mod agents;
+pub mod attachments;
 pub mod audit;
 pub mod autopilot_runs;
 pub mod autopilot_settings;

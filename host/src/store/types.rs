@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use crate::model::agent::Toolkits;
 use crate::model::ids::{
-    AgentId, AutopilotId, AutopilotRunId, ChatSessionId, CommentId, ConnectionId, DeliveryId, IssueId,
-    LabelId, ProjectId, ResourceId, RuntimeId, SkillId, SquadId, TaskId, TriggerId, UserId, WorkspaceId,
+    AgentId, AttachmentId, AutopilotId, AutopilotRunId, ChatSessionId, CommentId, ConnectionId, DeliveryId,
+    IssueId, LabelId, ProjectId, ResourceId, RuntimeId, SkillId, SquadId, TaskId, TriggerId, UserId,
+    WorkspaceId,
 };
 use crate::model::status::TaskStatus;
 
@@ -67,6 +68,7 @@ ids!(
     AutopilotRunId,
     TriggerId,
     DeliveryId,
+    AttachmentId,
     ConnectionId,
 );
 

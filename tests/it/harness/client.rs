@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Reply;
+use super::contract::Contract;
 
 /// Where the gateway listens now; a restart changes it under every client.
 #[derive(Clone, Default, Debug)]
@@ -68,6 +69,7 @@ impl Client {
     pub fn call(&self, method: Method, path: impl AsRef<str>, body: impl Into<Payload>) -> Call {
         let path = path.as_ref();
         let what = format!("{method} {path}");
+        let contract = Promised { method: method.clone(), path: path.to_owned(), by: self.clone() };
         let mut request = self.http.request(method, self.url(path));
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
@@ -80,7 +82,7 @@ impl Client {
             Payload::Json(value) => request.json(&value),
             Payload::Raw(bytes) => request.body(bytes),
         };
-        Call { request, what }
+        Call { request, what, contract }
     }
 
     /// `http://host:port` of the listener this client talks to.
@@ -207,6 +209,28 @@ impl From<Vec<u8>> for Payload {
 pub struct Call {
     request: reqwest::RequestBuilder,
     what: String,
+    contract: Promised,
+}
+
+/// Where to look up what an answer may be.
+struct Promised {
+    method: Method,
+    path: String,
+    by: Client,
+}
+
+impl Promised {
+    /// The admin listener has no document. A daemon never reads 403: whoever may not touch a
+    /// thing is told that there is no such thing.
+    async fn check(&self, reply: &Reply) {
+        assert!(reply.status != 403 || !self.path.starts_with("/api/daemon"), "{reply}");
+        if self.by.operator {
+            return;
+        }
+        if let Some(contract) = Contract::of(&self.by.http, &self.by.base()).await {
+            contract.check(&self.method, &self.path, reply);
+        }
+    }
 }
 
 impl Call {
@@ -221,7 +245,9 @@ impl Call {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Reply { status, headers, text, body, call: self.what })
+        let reply = Reply { status, headers, text, body, call: self.what };
+        self.contract.check(&reply).await;
+        Ok(reply)
     }
 }
 

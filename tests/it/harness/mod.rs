@@ -34,6 +34,9 @@
 //! `body`, with [`Reply::ok`], [`Reply::expect`] and [`Reply::refused`]. What daemons and people do often has a name:
 //! `register`, `beat`, `claim`, `start`, `complete`, `fail`, `status_of` …
 //!
+//! **Contract.** Every answer is held against the document of the API, see `contract`: a status, content
+//! type or member that it does not know fails the test.
+//!
 //! **Sockets.** [`Client::socket`] opens a [`Socket`], [`Client::daemon_socket`] that of a daemon, and
 //! [`Client::upgrade`] shows the answer to an upgrade that is refused. [`Socket::next`] waits for a frame.
 //!
@@ -47,7 +50,9 @@
 
 mod admin;
 mod client;
+mod contract;
 mod database;
+mod form;
 mod gateway;
 mod invariants;
 mod postgres;
@@ -59,6 +64,7 @@ mod socket;
 mod world;
 
 pub use client::{Call, Client, Payload, id_of};
+pub use form::Form;
 pub use gateway::{Gateway, Setup, run, run_with};
 pub use reply::{Reply, check_members, check_values};
 pub use routes::DAEMON_ROUTES;

@@ -59,7 +59,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     crate::telemetry::init(&config)?;
     print::chapter("A gateway starts, and a daemon registers with it");
-    let flags = crate::app::Flags { composio_mcp_apps: true, ..crate::config::flags() };
+    let flags = crate::app::Flags { composio_mcp_apps: true, ..crate::config::flags()? };
     let gateway = Gateway::start_with(config, flags).await?;
     let made = bootstrap(gateway.db(), "ann@example.com", "Ann", setup::SLUG).await?;
     let api = api(&gateway, &made);

@@ -1,21 +1,23 @@
 //! Claiming a task, and the skills that a claim only referred to.
 
-use axum::Json;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::heartbeat;
 use crate::app::App;
-use crate::claim::bundle::Bundle;
+use crate::claim::body::ClaimBody;
+use crate::claim::bundle::{Bundle, Resolved};
 use crate::claim::{self, AnswerError, SkillDelivery};
 use crate::dispatch::claim::{self as dispatch, ClaimError};
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{Caller, RuntimeAccess, TaskAccess, path_segment};
-use crate::model::ids::SkillId;
+use crate::http::sorted::Sorted;
+use crate::model::ids::{RuntimeId, SkillId, TaskId};
 use crate::model::status::TaskStatus;
 use crate::store::skills;
 use crate::telemetry::slow::ClaimEndpoint;
@@ -25,7 +27,12 @@ const SKILL_BUNDLES: &str = "skill-bundles-v1";
 /// More references than any agent has skills are a mistake.
 const MAX_REFERENCES: usize = 1000;
 
-/// `POST /api/daemon/runtimes/{runtimeId}/tasks/claim`
+/// Hands out the next task of a runtime, with everything an agent needs to work on it.
+#[utoipa::path(post, path = "/runtimes/{runtimeId}/tasks/claim", tag = "daemon",
+    params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
+        ("X-Client-Capabilities" = Option<String>, Header,
+            description = "Separated by commas; with `skill-bundles-v1` skills come as references")),
+    responses((status = 200, body = ClaimBody)))]
 pub async fn claim(app: App, request: Request) -> Result<Response, Error> {
     let mut log = ClaimEndpoint::start();
     let answer = Box::pin(claim_timed(&app, request, &mut log)).await;
@@ -76,27 +83,42 @@ async fn claim_timed(app: &App, request: Request, log: &mut ClaimEndpoint) -> Re
 }
 
 /// A reference as a daemon sends it back; more members are ignored.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SkillReference)]
 pub struct Reference {
     id: Option<String>,
     source: Option<String>,
     hash: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// The skills that a daemon lacks.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SkillReferences)]
 pub struct References {
+    /// At most 1000.
     skills: Option<Vec<Reference>>,
 }
 
-/// `POST /api/daemon/runtimes/{runtimeId}/tasks/{taskId}/skill-bundles/resolve`
-///
-/// Gives what the skills are now; a hash that no longer matches is the daemon's to notice.
+/// The skills that were asked for, in that order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SkillBundles)]
+struct Bundles<'a> {
+    bundles: Vec<Resolved<'a>>,
+}
+
+/// The content of skills that a claim only referred to. Gives what they are now; a hash
+/// that no longer matches is the daemon's to notice.
+#[utoipa::path(post, path = "/runtimes/{runtimeId}/tasks/{taskId}/skill-bundles/resolve", tag = "daemon",
+    params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
+        ("taskId" = TaskId, Path, description = "The task's id")),
+    request_body = References, responses((status = 200, body = Bundles),
+        (status = 409, body = ErrorBody, description = "The task is not being prepared")))]
 pub async fn resolve_bundles(
     app: App,
     RuntimeAccess(runtime): RuntimeAccess,
     TaskAccess { task, workspace_id }: TaskAccess,
     request: axum::extract::Request,
-) -> Result<Json<Value>, Error> {
+) -> Result<Response, Error> {
     if workspace_id != runtime.workspace_id || task.runtime_id != runtime.id {
         return Err(Error::not_found("task not found"));
     }
@@ -132,7 +154,7 @@ pub async fn resolve_bundles(
         let bundle = known.iter().find(|bundle| bundle.is(&source, &id));
         bundles.push(bundle.ok_or_else(|| Error::not_found("skill bundle not found"))?.resolved());
     }
-    Ok(Json(json!({"bundles": bundles})))
+    Ok(Sorted(Bundles { bundles }).into_response())
 }
 
 fn delivery(headers: &HeaderMap) -> SkillDelivery {

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use utoipa::ToSchema;
 
+use super::Done;
 use crate::app::App;
 use crate::http::body::Body;
 use crate::http::error::Error;
@@ -18,17 +20,21 @@ use crate::telemetry::metrics;
 /// The most runtimes that one call may name.
 const ENTRIES: usize = 1000;
 
-#[derive(Deserialize)]
+/// The runtimes that go offline.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Goodbye {
+    /// At least one, at most 1000.
     runtime_ids: Option<Vec<Option<String>>>,
 }
 
-/// `POST /api/daemon/deregister`. Ids that are unknown or not the caller's are passed over.
+/// Takes runtimes offline. Ids that are unknown or not the caller's are passed over.
+#[utoipa::path(post, path = "/deregister", tag = "daemon", request_body = Goodbye,
+    responses((status = 200, body = Done)))]
 pub(super) async fn deregister(
     app: App,
     caller: Caller,
     Body(sent): Body<Goodbye>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Done>, Error> {
     let sent = sent.runtime_ids.unwrap_or_default();
     if sent.is_empty() {
         return Err(Error::bad_request("runtime_ids is required"));
@@ -67,5 +73,5 @@ pub(super) async fn deregister(
     for workspace in workspaces {
         app.events.system(workspace, "daemon:register", || json!({"action": "deregister"}));
     }
-    Ok(Json(json!({"status": "ok"})))
+    Ok(Done::json())
 }

@@ -4,12 +4,13 @@ use axum::Json;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::token;
 use crate::dispatch::heartbeat::{self, Answer, HeartbeatError};
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{Caller, may_use};
 use crate::live::liveness::Known;
 use crate::model::ids::RuntimeId;
@@ -17,14 +18,18 @@ use crate::store::StoreError;
 use crate::telemetry::metrics;
 use crate::telemetry::slow::HeartbeatEndpoint;
 
-#[derive(Deserialize)]
+/// Which runtime lives.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Beat {
     runtime_id: Option<String>,
     /// Whether the daemon takes several imports at once.
     supports_batch_import: Option<bool>,
 }
 
-/// `POST /api/daemon/heartbeat`
+/// A runtime lives. The answer brings what waits for it besides tasks.
+#[utoipa::path(post, path = "/heartbeat", tag = "daemon", request_body = Beat,
+    responses((status = 200, body = Answer),
+        (status = 404, body = ErrorBody, description = "No such runtime; the daemon should register it again")))]
 pub(super) async fn heartbeat(app: App, caller: Caller, request: Request) -> Result<Json<Answer>, Error> {
     let mut log = HeartbeatEndpoint::start();
     log.auth_path = auth_path(request.headers());

@@ -3,13 +3,16 @@
 use axum::Json;
 use axum::extract::{Path, RawQuery};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Done;
 use crate::app::App;
 use crate::http::body::Body;
 use crate::http::error::Error;
 use crate::http::extract::{self, Caller, TaskAccess};
+use crate::model::ids::TaskId;
 use crate::model::message::TaskMessage;
 use crate::model::message_body::MessageBody;
 use crate::model::redact;
@@ -18,33 +21,44 @@ use crate::store::{StoreError, messages};
 /// The most messages that one call may carry.
 const BATCH: usize = 1000;
 
-#[derive(Deserialize)]
+/// What an agent said and did since the last batch.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = MessageBatch)]
 pub(super) struct Batch {
+    /// At most 1000.
     messages: Option<Vec<Option<Message>>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
+#[schema(as = MessageReport)]
 struct Message {
+    /// Its place among the messages of the task.
     seq: Option<i32>,
+    /// `text`, `thinking`, `tool_use`, `tool_result`, `error`, or another.
     #[serde(rename = "type")]
     kind: Option<String>,
     tool: Option<String>,
     content: Option<String>,
+    #[schema(value_type = Option<Object>)]
     input: Option<Map<String, Value>>,
     output: Option<String>,
 }
 
-/// `POST /api/daemon/tasks/{taskId}/messages`. The body is looked at first, and an empty
-/// batch is fine for any task. A batch is stored whole or not at all.
+/// What an agent said and did. A batch is stored whole or not at all; secrets in it are
+/// blacked out.
+// The body is looked at first, and an empty batch is fine for any task.
+#[utoipa::path(post, path = "/tasks/{taskId}/messages", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Batch,
+    responses((status = 200, body = Done)))]
 pub(super) async fn post(
     app: App,
     caller: Caller,
     Path(task_id): Path<String>,
     Body(sent): Body<Batch>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Done>, Error> {
     let sent = sent.messages.unwrap_or_default();
     if sent.is_empty() {
-        return Ok(Json(json!({"status": "ok"})));
+        return Ok(Done::json());
     }
     let access = extract::task(&app, &caller, &task_id).await?;
     if sent.len() > BATCH {
@@ -91,10 +105,14 @@ pub(super) async fn post(
             });
         }
     }
-    Ok(Json(json!({"status": "ok"})))
+    Ok(Done::json())
 }
 
-/// `GET /api/daemon/tasks/{taskId}/messages`
+/// What an agent said and did so far, in order.
+#[utoipa::path(get, path = "/tasks/{taskId}/messages", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id"),
+        ("since" = Option<i64>, Query, description = "Only messages whose `seq` is greater")),
+    responses((status = 200, body = Vec<MessageBody>)))]
 pub(super) async fn list(
     app: App,
     Path(task_id): Path<String>,

@@ -13,11 +13,15 @@ mod socket;
 mod tasks;
 mod workspaces;
 
-use axum::Router;
+use axum::Json;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
+use super::document::{self, Guard};
 use super::guard;
 use crate::app::App;
 
@@ -27,41 +31,54 @@ const BODY_LIMIT: usize = 1 << 20;
 const OUTPUT_LIMIT: usize = 32 << 20;
 
 /// Authentication comes before matching: an unknown path without a token is a 401.
-pub fn routes(app: &App) -> Router<App> {
+pub fn routes(app: &App) -> OpenApiRouter<App> {
     let output = DefaultBodyLimit::max(OUTPUT_LIMIT);
-    Router::new()
-        .route("/register", post(register::register))
-        .route("/deregister", post(deregister::deregister))
-        .route("/heartbeat", post(heartbeat::heartbeat))
-        .route("/ws", get(socket::upgrade))
-        .route("/workspaces/{workspaceId}/repos", get(workspaces::repos))
-        .route("/workspaces/{workspaceId}/runtime-profiles", get(workspaces::profiles))
-        .route("/runtimes/{runtimeId}/tasks/claim", post(claim::claim))
-        .route("/runtimes/{runtimeId}/tasks/{taskId}/skill-bundles/resolve", post(claim::resolve_bundles))
-        .route("/runtimes/{runtimeId}/tasks/pending", get(runtimes::pending))
-        .route("/runtimes/{runtimeId}/tasks/{taskId}/prepare-lease", post(runtimes::prepare_lease))
-        .route("/runtimes/{runtimeId}/recover-orphans", post(runtimes::recover_orphans))
-        .route("/runtimes/{runtimeId}/update/{updateId}/result", post(reports::update))
-        .route("/runtimes/{runtimeId}/models/{requestId}/result", post(reports::models))
-        .route("/runtimes/{runtimeId}/local-skills/{requestId}/result", post(reports::local_skills))
-        .route(
-            "/runtimes/{runtimeId}/local-skills/import/{requestId}/result",
-            post(reports::import).layer(output),
-        )
-        .route("/tasks/{taskId}/start", post(tasks::start))
-        .route("/tasks/{taskId}/wait-local-directory", post(tasks::wait))
-        .route("/tasks/{taskId}/progress", post(tasks::progress))
-        .route("/tasks/{taskId}/usage", post(tasks::usage))
-        .route("/tasks/{taskId}/complete", post(tasks::complete).layer(output))
-        .route("/tasks/{taskId}/fail", post(tasks::fail).layer(output))
-        .route("/tasks/{taskId}/messages", get(messages::list).post(messages::post).layer(output))
-        .route("/tasks/{taskId}/status", get(tasks::status))
-        .route("/tasks/{taskId}/session", post(tasks::pin_session))
-        .route("/issues/{issueId}/gc-check", get(gc::issue))
-        .route("/chat-sessions/{sessionId}/gc-check", get(gc::chat_session))
-        .route("/autopilot-runs/{runId}/gc-check", get(gc::autopilot_run))
-        .route("/tasks/{taskId}/gc-check", get(gc::task))
+    let mut routes = OpenApiRouter::new()
+        .routes(routes!(register::register))
+        .routes(routes!(deregister::deregister))
+        .routes(routes!(heartbeat::heartbeat))
+        .routes(routes!(socket::upgrade))
+        .routes(routes!(workspaces::repos))
+        .routes(routes!(workspaces::profiles))
+        .routes(routes!(claim::claim))
+        .routes(routes!(claim::resolve_bundles))
+        .routes(routes!(runtimes::pending))
+        .routes(routes!(runtimes::prepare_lease))
+        .routes(routes!(runtimes::recover_orphans))
+        .routes(routes!(reports::update))
+        .routes(routes!(reports::models))
+        .routes(routes!(reports::local_skills))
+        .routes(routes!(reports::import).layer(output))
+        .routes(routes!(tasks::start))
+        .routes(routes!(tasks::wait))
+        .routes(routes!(tasks::progress))
+        .routes(routes!(tasks::usage))
+        .routes(routes!(tasks::complete).layer(output))
+        .routes(routes!(tasks::fail).layer(output))
+        .routes(routes!(messages::list, messages::post).layer(output))
+        .routes(routes!(tasks::status))
+        .routes(routes!(tasks::pin_session))
+        .routes(routes!(gc::issue))
+        .routes(routes!(gc::chat_session))
+        .routes(routes!(gc::autopilot_run))
+        .routes(routes!(gc::task));
+    document::guarded(&mut routes.get_openapi_mut().paths, Guard::Daemon);
+    let routes = routes
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .fallback(guard::page_not_found)
-        .layer(from_fn_with_state(app.clone(), guard::daemon_plane))
+        .layer(from_fn_with_state(app.clone(), guard::daemon_plane));
+    OpenApiRouter::new().nest("/api/daemon", routes)
+}
+
+/// What is said when there is nothing to say.
+#[derive(Serialize, ToSchema)]
+struct Done {
+    /// `ok`.
+    status: &'static str,
+}
+
+impl Done {
+    fn json() -> Json<Self> {
+        Json(Self { status: "ok" })
+    }
 }

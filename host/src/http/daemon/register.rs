@@ -1,20 +1,21 @@
 //! A daemon says which agent CLIs it has.
 
-use axum::Json;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::legacy;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::http::body::Body;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Caller;
+use crate::http::sorted::Sorted;
 use crate::model::ids::{RuntimeId, UserId, WorkspaceId, parse_uuid};
 use crate::model::profile::Profile;
 use crate::model::runtime::{NewRuntime, Runtime, RuntimeBody};
-use crate::model::workspace::{normalised_repos, repos_version};
+use crate::model::workspace::{Repo, normalised_repos, repos_version};
 use crate::store::{StoreError, profiles, runtimes, workspaces};
 use crate::telemetry::metrics;
 
@@ -22,42 +23,68 @@ use crate::telemetry::metrics;
 const ENTRIES: usize = 256;
 const UNRESOLVED: &str = "custom runtime command could not be resolved";
 
-#[derive(Deserialize)]
+/// A daemon and its runtimes in one workspace.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DaemonRegistration)]
 pub(super) struct Registration {
     workspace_id: Option<String>,
     daemon_id: Option<String>,
+    /// Names the daemon used before; what was registered under them is taken over.
     legacy_daemon_ids: Option<Vec<Option<String>>>,
     device_name: Option<String>,
     cli_version: Option<String>,
     launched_by: Option<String>,
+    /// At most 256; with `failed_profiles` at least one.
     runtimes: Option<Vec<Option<Entry>>>,
+    /// Custom runtimes whose command this machine does not have.
     failed_profiles: Option<Vec<Option<FailedProfile>>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
+#[schema(as = RuntimeEntry)]
 struct Entry {
     name: Option<String>,
+    /// The provider.
     #[serde(rename = "type")]
     kind: Option<String>,
     version: Option<String>,
+    /// `offline`; anything else is online.
     status: Option<String>,
+    /// The profile of a custom runtime.
     profile_id: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 struct FailedProfile {
     profile_id: Option<String>,
     command_name: Option<String>,
     reason: Option<String>,
 }
 
-/// `POST /api/daemon/register`. Not a transaction: what was registered before an entry
-/// that is refused stays.
+/// The runtimes as they are kept, and what agents of the workspace may check out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RegisteredDaemon)]
+pub(super) struct Registered {
+    /// In the order in which they were sent; without the failed profiles.
+    runtimes: Vec<RuntimeBody>,
+    repos: Vec<Repo>,
+    /// 64 hex digits; the same as long as the URLs are.
+    repos_version: String,
+    /// The workspace's settings; `null` when it has none.
+    settings: Value,
+}
+
+/// A daemon says which agent CLIs it has. Repeating it is harmless.
+// Not a transaction: what was registered before an entry that is refused stays.
+#[utoipa::path(post, path = "/register", tag = "daemon", request_body = Registration,
+    responses((status = 200, body = Registered),
+        (status = 404, body = ErrorBody, description = "No such workspace, or not the caller's"),
+        (status = 409, body = ErrorBody, description = "A profile is disabled")))]
 pub(super) async fn register(
     app: App,
     caller: Caller,
     Body(sent): Body<Registration>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Sorted<Registered>, Error> {
     let daemon = Daemon::check(&app, &caller, &sent).await?;
     let failed = |error| Error::internal("failed to load workspace", error);
     let workspace = workspaces::find(&mut app.db.reader().await.map_err(failed)?, daemon.workspace_id).await;
@@ -77,12 +104,12 @@ pub(super) async fn register(
     }
     app.events.system(workspace.id, "daemon:register", || json!({"runtimes": registered}));
     let repos = normalised_repos(&workspace.repos);
-    Ok(Json(json!({
-        "runtimes": registered,
-        "repos_version": repos_version(&repos),
-        "repos": repos,
-        "settings": workspace.settings,
-    })))
+    Ok(Sorted(Registered {
+        runtimes: registered,
+        repos_version: repos_version(&repos),
+        repos,
+        settings: workspace.settings,
+    }))
 }
 
 /// What all entries of a registration share.

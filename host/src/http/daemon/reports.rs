@@ -5,7 +5,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
+use super::Done;
 use crate::app::App;
 use crate::dispatch::requests;
 use crate::dispatch::skill_import::{self, Bundle, ImportError};
@@ -20,22 +22,27 @@ use crate::store::StoreError;
 /// The path of a report: the runtime, which is checked before, and the request.
 type Named = Path<(String, String)>;
 
-#[derive(Deserialize)]
-struct UpdateReport {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct UpdateReport {
+    /// `completed`, `failed` or `running`.
     status: Option<String>,
     output: Option<String>,
     error: Option<String>,
 }
 
-/// `POST /api/daemon/runtimes/{runtimeId}/update/{updateId}/result`
+/// What came of an update of the CLI. A request that is over takes no report, and is answered as if it did.
+#[utoipa::path(post, path = "/runtimes/{runtimeId}/update/{updateId}/result", tag = "daemon",
+    params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
+        ("updateId" = String, Path, description = "The id that came with the beat: 32 hex digits")),
+    request_body = UpdateReport, responses((status = 200, body = Done)))]
 pub(super) async fn update(
     app: App,
     RuntimeAccess(runtime): RuntimeAccess,
-    Path((_, id)): Named,
+    Path(ids): Named,
     request: Request,
-) -> Result<Json<Value>, Error> {
-    let Some((open, body)) = open(&app, runtime.id, Kind::Update, &id, request).await? else {
-        return Ok(done());
+) -> Result<Json<Done>, Error> {
+    let Some((open, body)) = open(&app, runtime.id, Kind::Update, &ids.1, request).await? else {
+        return Ok(Done::json());
     };
     let sent: UpdateReport = body::decode(&body, false)?;
     let status = sent.status.unwrap_or_default();
@@ -51,65 +58,79 @@ pub(super) async fn update(
         "running" => {}
         _ => return Err(Error::bad_request(format!("invalid status: {status}"))),
     }
-    Ok(done())
+    Ok(Done::json())
 }
 
-#[derive(Deserialize)]
-struct ModelsReport {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ModelsReport {
+    /// Anything but `completed` is a failure.
     status: Option<String>,
     #[serde(default, deserialize_with = "runtime_report::list")]
+    #[schema(value_type = Option<Vec<Option<Model>>>)]
     models: Vec<Model>,
     supported: Option<bool>,
     error: Option<String>,
 }
 
-/// `POST /api/daemon/runtimes/{runtimeId}/models/{requestId}/result`
+/// The models that a provider offers. A request that is over takes no report, and is answered as if it did.
+#[utoipa::path(post, path = "/runtimes/{runtimeId}/models/{requestId}/result", tag = "daemon",
+    params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
+        ("requestId" = String, Path, description = "The id that came with the beat: 32 hex digits")),
+    request_body = ModelsReport, responses((status = 200, body = Done)))]
 pub(super) async fn models(
     app: App,
     RuntimeAccess(runtime): RuntimeAccess,
-    Path((_, id)): Named,
+    Path(ids): Named,
     request: Request,
-) -> Result<Json<Value>, Error> {
-    let Some((open, body)) = open(&app, runtime.id, Kind::ModelList, &id, request).await? else {
-        return Ok(done());
+) -> Result<Json<Done>, Error> {
+    let Some((open, body)) = open(&app, runtime.id, Kind::ModelList, &ids.1, request).await? else {
+        return Ok(Done::json());
     };
     let sent: ModelsReport = body::decode(&body, false)?;
     let output = json!({"models": sent.models, "supported": sent.supported.unwrap_or(true)});
     finish(&app, open, sent.status.as_deref(), output, sent.error).await
 }
 
-#[derive(Deserialize)]
-struct SkillsReport {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct SkillsReport {
+    /// Anything but `completed` is a failure.
     status: Option<String>,
     #[serde(default, deserialize_with = "runtime_report::list")]
+    #[schema(value_type = Option<Vec<Option<LocalSkill>>>)]
     skills: Vec<LocalSkill>,
     supported: Option<bool>,
     error: Option<String>,
 }
 
-/// `POST /api/daemon/runtimes/{runtimeId}/local-skills/{requestId}/result`
+/// The skills on the machine's disk. A request that is over takes no report, and is answered as if it did.
+#[utoipa::path(post, path = "/runtimes/{runtimeId}/local-skills/{requestId}/result", tag = "daemon",
+    params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
+        ("requestId" = String, Path, description = "The id that came with the beat: 32 hex digits")),
+    request_body = SkillsReport, responses((status = 200, body = Done)))]
 pub(super) async fn local_skills(
     app: App,
     RuntimeAccess(runtime): RuntimeAccess,
-    Path((_, id)): Named,
+    Path(ids): Named,
     request: Request,
-) -> Result<Json<Value>, Error> {
-    let Some((open, body)) = open(&app, runtime.id, Kind::LocalSkills, &id, request).await? else {
-        return Ok(done());
+) -> Result<Json<Done>, Error> {
+    let Some((open, body)) = open(&app, runtime.id, Kind::LocalSkills, &ids.1, request).await? else {
+        return Ok(Done::json());
     };
     let sent: SkillsReport = body::decode(&body, false)?;
     let output = json!({"skills": sent.skills, "supported": sent.supported.unwrap_or(true)});
     finish(&app, open, sent.status.as_deref(), output, sent.error).await
 }
 
-#[derive(Deserialize)]
-struct ImportReport {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ImportReport {
+    /// Anything but `completed` is a failure.
     status: Option<String>,
     skill: Option<BundleBody>,
     error: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = LocalSkillBundle)]
 struct BundleBody {
     name: Option<String>,
     description: Option<String>,
@@ -117,34 +138,40 @@ struct BundleBody {
     source_path: Option<String>,
     provider: Option<String>,
     #[serde(default, deserialize_with = "runtime_report::list")]
+    #[schema(value_type = Option<Vec<Option<BundleFile>>>)]
     files: Vec<BundleFile>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
+#[schema(as = LocalSkillFile)]
 struct BundleFile {
     path: Option<String>,
     content: Option<String>,
 }
 
-/// `POST /api/daemon/runtimes/{runtimeId}/local-skills/import/{requestId}/result`
+/// The content of a skill that a person wants to have. A request that is over takes no report, and is answered as if it did.
+#[utoipa::path(post, path = "/runtimes/{runtimeId}/local-skills/import/{requestId}/result", tag = "daemon",
+    params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
+        ("requestId" = String, Path, description = "The id that came with the beat: 32 hex digits")),
+    request_body = ImportReport, responses((status = 200, body = Done)))]
 pub(super) async fn import(
     app: App,
     RuntimeAccess(runtime): RuntimeAccess,
-    Path((_, id)): Named,
+    Path(ids): Named,
     request: Request,
-) -> Result<Json<Value>, Error> {
-    let Some((open, body)) = open(&app, runtime.id, Kind::LocalSkillImport, &id, request).await? else {
-        return Ok(done());
+) -> Result<Json<Done>, Error> {
+    let Some((open, body)) = open(&app, runtime.id, Kind::LocalSkillImport, &ids.1, request).await? else {
+        return Ok(Done::json());
     };
     let sent: ImportReport = body::decode(&body, false)?;
     if sent.status.as_deref() != Some("completed") {
         requests::fail(&app, open.id, sent.error.unwrap_or_default()).await.map_err(failure_failed)?;
-        return Ok(done());
+        return Ok(Done::json());
     }
     let Some(skill) = sent.skill else {
         let text = "daemon returned an empty skill bundle".to_owned();
         requests::fail(&app, open.id, text).await.map_err(failure_failed)?;
-        return Ok(done());
+        return Ok(Done::json());
     };
     let bundle = Bundle {
         name: skill.name.unwrap_or_default(),
@@ -159,7 +186,7 @@ pub(super) async fn import(
             .collect(),
     };
     match skill_import::receive(&app, open.clone(), runtime.workspace_id, bundle).await {
-        Ok(()) => Ok(done()),
+        Ok(()) => Ok(Done::json()),
         Err(ImportError::Store(error)) => Err(Error::internal("failed to persist import completion", error)),
         Err(unusable @ (ImportError::NoRequester | ImportError::Unreadable(_))) => {
             let text = unusable.to_string();
@@ -176,13 +203,13 @@ async fn finish(
     status: Option<&str>,
     output: Value,
     error: Option<String>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Done>, Error> {
     if status == Some("completed") {
         requests::complete(app, request.id, output).await.map_err(completion_failed)?;
     } else {
         requests::fail(app, request.id, error.unwrap_or_default()).await.map_err(failure_failed)?;
     }
-    Ok(done())
+    Ok(Done::json())
 }
 
 /// The request that a report is about, and the report. `None` when the request is over,
@@ -204,10 +231,6 @@ async fn open(
         return Ok(None);
     }
     Ok(Some((found, body::bytes(request, app).await?)))
-}
-
-fn done() -> Json<Value> {
-    Json(json!({"status": "ok"}))
 }
 
 fn completion_failed(error: StoreError) -> Error {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::dispatch::heartbeat::{self, Answer, HeartbeatError};
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{Caller, may_use};
 use crate::http::websocket::{self, Proof};
 use crate::live::hub::Topic;
@@ -29,8 +29,23 @@ const MESSAGE_LIMIT: usize = 4096;
 /// The most runtimes that one socket may carry.
 const RUNTIMES: usize = 1024;
 
-/// `GET /api/daemon/ws`. Every id is checked before the upgrade; one that is refused
-/// refuses them all.
+/// Opens a daemon's socket.
+///
+/// Every frame is a JSON object with a `type` and a `payload`. The daemon sends
+/// `daemon:heartbeat` with the members of `POST /api/daemon/heartbeat`, and is answered
+/// `daemon:heartbeat_ack` with those of its answer and the `runtime_id`, or with the status
+/// `runtime_gone`. It gets `daemon:task_available` with a `runtime_id` and a `task_id` when
+/// a task waits, and `daemon:runtime_profiles_changed` with a `workspace_id` and a
+/// `runtime_profile_id`. The gateway pings every 54 seconds and drops a daemon that does
+/// not answer.
+///
+/// Every id is checked before the upgrade; one that is refused refuses them all.
+#[utoipa::path(get, path = "/ws", tag = "daemon",
+    params(("runtime_ids" = Option<String>, Query, description = "The ids of the daemon's runtimes, separated by commas"),
+        ("runtime_id" = Option<String>, Query, description = "One of them; both may be repeated")),
+    responses((status = 101, description = "The socket is open"), (status = 400, description = "No id, a malformed one, or no WebSocket handshake",
+            content((ErrorBody = "application/json"), (String = "text/plain"))),
+        (status = 404, body = ErrorBody, description = "No such runtime, or not the caller's")))]
 pub(super) async fn upgrade(
     app: App,
     caller: Caller,

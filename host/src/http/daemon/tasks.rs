@@ -3,44 +3,57 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 
+use super::Done;
 use crate::app::App;
 use crate::dispatch::lifecycle::{self, Completion, Failure};
 use crate::http::body::{Body, OptionalBody};
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{self, Caller, TaskAccess};
+use crate::http::sorted::Sorted;
 use crate::model::failure;
-use crate::model::ids::WorkspaceId;
+use crate::model::ids::{TaskId, WorkspaceId};
 use crate::model::message::Usage;
+use crate::model::status::TaskStatus;
 use crate::model::task::Task;
-use crate::model::task_body::task_body;
+use crate::model::task_body::TaskBody;
 use crate::store::{StoreError, runtimes, task_transitions, usage};
 use crate::telemetry::metrics;
 
 /// The most entries that one usage report may have.
 const USAGE_ENTRIES: usize = 1000;
 
-/// `POST /api/daemon/tasks/{taskId}/start`
-pub(super) async fn start(app: App, access: TaskAccess) -> Result<Json<Value>, Error> {
+/// The agent begins to work: a prepared task runs.
+#[utoipa::path(post, path = "/tasks/{taskId}/start", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")),
+    responses((status = 200, body = TaskBody), (status = 400, body = ErrorBody, description = "The task is not prepared")))]
+pub(super) async fn start(app: App, access: TaskAccess) -> Result<Sorted<TaskBody>, Error> {
     let started = lifecycle::start(&app, access.task.id, access.workspace_id).await;
     let started = started.map_err(|error| Error::internal("start task failed", error))?;
     let task = started.ok_or_else(|| Error::bad_request("start task: no rows in result set"))?;
     Ok(answer(&task, access.workspace_id))
 }
 
-#[derive(Deserialize)]
+/// Why a task cannot begin.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DirectoryWait)]
 pub(super) struct Waiting {
+    /// In the words of the daemon, for people.
     reason: Option<String>,
 }
 
-/// `POST /api/daemon/tasks/{taskId}/wait-local-directory`
+/// The task waits for a directory on its daemon's machine that another one uses.
+#[utoipa::path(post, path = "/tasks/{taskId}/wait-local-directory", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Option<Waiting>,
+    responses((status = 200, body = TaskBody), (status = 400, body = ErrorBody, description = "The task is not prepared")))]
 pub(super) async fn wait(
     app: App,
     access: TaskAccess,
     OptionalBody(sent): OptionalBody<Waiting>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Sorted<TaskBody>, Error> {
     let reason = sent.reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty());
     let waiting = lifecycle::wait(&app, access.task.id, access.workspace_id, reason).await;
     let waiting =
@@ -50,21 +63,26 @@ pub(super) async fn wait(
     Ok(answer(&task, access.workspace_id))
 }
 
-#[derive(Deserialize)]
+/// How far the agent has come.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TaskProgress)]
 pub(super) struct Progress {
     summary: Option<String>,
     step: Option<i64>,
     total: Option<i64>,
 }
 
-/// `POST /api/daemon/tasks/{taskId}/progress`. The body is looked at first. Only told, to
-/// whoever watches the issue; nothing is kept.
+/// How far an agent has come: told to whoever watches the issue, and not kept.
+// The body is looked at before the task.
+#[utoipa::path(post, path = "/tasks/{taskId}/progress", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Progress,
+    responses((status = 200, body = Done)))]
 pub(super) async fn progress(
     app: App,
     caller: Caller,
     Path(task_id): Path<String>,
     Body(sent): Body<Progress>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Done>, Error> {
     let access = extract::task(&app, &caller, &task_id).await?;
     if access.task.issue_id.is_some() {
         app.events.system(access.workspace_id, "task:progress", || {
@@ -80,16 +98,20 @@ pub(super) async fn progress(
             payload
         });
     }
-    Ok(Json(json!({"status": "ok"})))
+    Ok(Done::json())
 }
 
-#[derive(Deserialize)]
+/// What a run used so far, a total for each model.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct UsageReport {
+    /// At most 1000.
     usage: Option<Vec<Option<UsageEntry>>>,
 }
 
-#[derive(Deserialize, Default)]
+/// An entry with a negative count is passed over.
+#[derive(Deserialize, Default, ToSchema)]
 struct UsageEntry {
+    /// That of the runtime when it is left out.
     provider: Option<String>,
     model: Option<String>,
     input_tokens: Option<i64>,
@@ -98,12 +120,15 @@ struct UsageEntry {
     cache_write_tokens: Option<i64>,
 }
 
-/// `POST /api/daemon/tasks/{taskId}/usage`
+/// The tokens that a run used.
+#[utoipa::path(post, path = "/tasks/{taskId}/usage", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")), request_body = UsageReport,
+    responses((status = 200, body = Done)))]
 pub(super) async fn usage(
     app: App,
     access: TaskAccess,
     Body(sent): Body<UsageReport>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Done>, Error> {
     let sent: Vec<UsageEntry> =
         sent.usage.unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect();
     if sent.len() > USAGE_ENTRIES {
@@ -129,7 +154,7 @@ pub(super) async fn usage(
         }
     }
     if entries.is_empty() {
-        return Ok(Json(json!({"status": "ok"})));
+        return Ok(Done::json());
     }
     let (id, now) = (access.task.id, app.clock.now());
     let stored = app.db.write(move |c| {
@@ -148,7 +173,7 @@ pub(super) async fn usage(
         }
         Err(error) => return Err(failed(error)),
     }
-    Ok(Json(json!({"status": "ok"})))
+    Ok(Done::json())
 }
 
 /// What was used, for metrics and for the log of how much the providers' caches save.
@@ -203,21 +228,27 @@ impl UsageEntry {
     }
 }
 
-#[derive(Deserialize)]
+/// What an agent leaves behind.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TaskCompletion)]
 pub(super) struct Completed {
+    /// Its last words; they become a comment or a chat message.
     output: Option<String>,
     pr_url: Option<String>,
     session_id: Option<String>,
     work_dir: Option<String>,
 }
 
-/// `POST /api/daemon/tasks/{taskId}/complete`. A task that is not running is answered as it
-/// is, which lets a daemon repeat the call.
+/// The agent is done. A task that is not running is answered as it is, which lets a daemon
+/// repeat the call.
+#[utoipa::path(post, path = "/tasks/{taskId}/complete", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Completed,
+    responses((status = 200, body = TaskBody)))]
 pub(super) async fn complete(
     app: App,
     access: TaskAccess,
     Body(sent): Body<Completed>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Sorted<TaskBody>, Error> {
     let output = sent.output.unwrap_or_default();
     let done = Completion {
         result: json!({
@@ -236,20 +267,26 @@ pub(super) async fn complete(
     Ok(answer(&task, access.workspace_id))
 }
 
-#[derive(Deserialize)]
+/// How a run failed.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TaskFailure)]
 pub(super) struct Failed {
     error: Option<String>,
     session_id: Option<String>,
     work_dir: Option<String>,
+    /// Read out of `error` when it is left out; decides whether the task is tried again.
     failure_reason: Option<String>,
 }
 
-/// `POST /api/daemon/tasks/{taskId}/fail`. A task that is not in flight is answered as it is.
+/// The run failed. A task that is not in flight is answered as it is.
+#[utoipa::path(post, path = "/tasks/{taskId}/fail", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Failed,
+    responses((status = 200, body = TaskBody)))]
 pub(super) async fn fail(
     app: App,
     access: TaskAccess,
     Body(sent): Body<Failed>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Sorted<TaskBody>, Error> {
     let error = sent.error.unwrap_or_default();
     let reason = unless_empty(sent.failure_reason).unwrap_or_else(|| failure::classify(&error).to_owned());
     let failure = Failure {
@@ -264,18 +301,32 @@ pub(super) async fn fail(
     Ok(answer(&task, access.workspace_id))
 }
 
-/// `GET /api/daemon/tasks/{taskId}/status`
-pub(super) async fn status(access: TaskAccess) -> Json<Value> {
-    Json(json!({"status": access.task.status.as_str()}))
+/// How a task stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TaskState)]
+pub(super) struct State {
+    status: TaskStatus,
 }
 
-#[derive(Deserialize)]
+/// How a task stands, for a daemon that runs it: one that was cancelled is to be stopped.
+#[utoipa::path(get, path = "/tasks/{taskId}/status", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")), responses((status = 200, body = State)))]
+pub(super) async fn status(access: TaskAccess) -> Json<State> {
+    Json(State { status: access.task.status })
+}
+
+/// Where an agent can take up its work again.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TaskSession)]
 pub(super) struct Session {
     session_id: Option<String>,
     work_dir: Option<String>,
 }
 
-/// `POST /api/daemon/tasks/{taskId}/session`
+/// Keeps where an agent can take up its work again, while it still runs.
+#[utoipa::path(post, path = "/tasks/{taskId}/session", tag = "daemon",
+    params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Session,
+    responses((status = 204, description = "Kept, if the task is dispatched or running")))]
 pub(super) async fn pin_session(
     app: App,
     access: TaskAccess,
@@ -295,8 +346,8 @@ pub(super) async fn pin_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn answer(task: &Task, workspace_id: WorkspaceId) -> Json<Value> {
-    Json(Value::Object(task_body(task, workspace_id)))
+fn answer(task: &Task, workspace_id: WorkspaceId) -> Sorted<TaskBody> {
+    Sorted(TaskBody::new(task, workspace_id))
 }
 
 fn unless_empty(text: Option<String>) -> Option<String> {

@@ -21,6 +21,7 @@ const MODES: [&str; 2] = ["create_issue", "run_only"];
 const STATUSES: [&str; 3] = ["active", "paused", "archived"];
 
 #[derive(Deserialize, ToSchema)]
+#[schema(as = SubscriberChosen)]
 pub(super) struct Subscriber {
     user_type: Option<String>,
     user_id: Option<String>,
@@ -83,6 +84,7 @@ impl New {
 
 /// Changes to an autopilot as they are sent.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = AutopilotChanges)]
 pub(super) struct Changes {
     title: Option<String>,
     status: Option<String>,

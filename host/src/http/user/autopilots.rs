@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{autopilot_fields as fields, autopilot_runs, mount_scoped, triggers, webhooks};
 use crate::app::App;
 use crate::http::body::{Body, Sent};
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{Scope, path_segment};
 use crate::http::query::{self, Query};
 use crate::model::autopilot::{Autopilot, AutopilotBody, SubscriberBody, TriggerBody};
@@ -146,7 +146,8 @@ async fn list(app: App, scope: Scope, Query(query): Query<ListQuery>) -> Result<
 
 /// Makes an autopilot, active and without a trigger.
 #[utoipa::path(post, path = "/", tag = "autopilots", request_body = fields::New,
-    responses((status = 201, body = AutopilotBody)))]
+    responses((status = 201, body = AutopilotBody),
+        (status = 422, body = ErrorBody, description = "The assignee is archived")))]
 async fn create(
     app: App,
     scope: Scope,
@@ -221,7 +222,8 @@ async fn find(app: App, access: Access) -> Result<Json<Detail>, Error> {
 
 /// Changes an autopilot.
 #[utoipa::path(patch, path = "/{id}", tag = "autopilots", params(("id" = String, Path)),
-    request_body = fields::Changes, responses((status = 200, body = AutopilotBody)))]
+    request_body = fields::Changes, responses((status = 200, body = AutopilotBody),
+        (status = 422, body = ErrorBody, description = "The assignee is archived")))]
 async fn change(
     app: App,
     access: Access,

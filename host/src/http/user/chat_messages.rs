@@ -1,5 +1,7 @@
 //! What was said in a chat, and saying more.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::http::StatusCode;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -16,10 +18,12 @@ use crate::http::body::Body;
 use crate::http::error::Error;
 use crate::http::extract::Scope;
 use crate::http::query::Query;
+use crate::model::attachment::AttachmentBody;
 use crate::model::chat::{ChatMessage, ChatMessageBody};
-use crate::model::ids::{TaskId, parse_uuid};
+use crate::model::ids::{AttachmentId, TaskId, parse_uuid};
 use crate::model::time::{Time, nanos, seconds};
-use crate::store::chats;
+use crate::store::batch::Ids;
+use crate::store::{Conn, StoreError, attachments, chats};
 
 /// How many messages a page has when nobody says.
 const PAGE: i64 = 50;
@@ -43,7 +47,7 @@ struct SentBody {
     message_id: Uuid,
     task_id: TaskId,
     /// Those that the message has now; `null` when none were asked for.
-    attachment_ids: Option<Vec<Uuid>>,
+    attachment_ids: Option<Vec<AttachmentId>>,
     created_at: String,
 }
 
@@ -59,18 +63,16 @@ async fn send(
     let content = sent.content.filter(|content| !content.is_empty());
     let content = content.ok_or_else(|| Error::bad_request("content is required"))?;
     let wanted = sent.attachment_ids.filter(|ids| !ids.is_empty());
-    if let Some(ids) = &wanted {
-        let are_ids = ids.iter().all(|id| id.as_deref().and_then(parse_uuid).is_some());
-        if !are_ids || ids.len() > ATTACHMENTS {
-            return Err(Error::bad_request("invalid attachment_ids"));
-        }
-    }
-    let Said { message_id, task } = chat::say(&app, scope.into(), id, content).await?;
+    let asked = wanted.is_some();
+    let ids: Option<Vec<Uuid>> =
+        wanted.unwrap_or_default().iter().map(|id| id.as_deref().and_then(parse_uuid)).collect();
+    let ids = ids.filter(|ids| ids.len() <= ATTACHMENTS);
+    let ids = ids.ok_or_else(|| Error::bad_request("invalid attachment_ids"))?;
+    let Said { message_id, attachments, task } = chat::say(&app, scope.into(), id, content, ids).await?;
     let body = SentBody {
         message_id,
         task_id: task.id,
-        // Files are not kept here, so none can be bound.
-        attachment_ids: wanted.map(|_| Vec::new()),
+        attachment_ids: asked.then_some(attachments),
         created_at: seconds(task.created_at),
     };
     Ok((StatusCode::CREATED, Json(body)))
@@ -83,7 +85,28 @@ async fn list(app: App, scope: Scope, SessionId(id): SessionId) -> Result<Json<V
     let mut conn = app.db.reader().await?;
     chat::find_visible(&mut conn, scope.into(), id).await?;
     let messages = chats::list_messages(&mut conn, id).await?;
-    Ok(Json(messages.iter().map(ChatMessageBody::from).collect()))
+    Ok(Json(bodies(&app, &mut conn, &messages).await?))
+}
+
+/// The messages as they go out, in the order given.
+async fn bodies(
+    app: &App,
+    conn: &mut Conn,
+    messages: &[ChatMessage],
+) -> Result<Vec<ChatMessageBody>, StoreError> {
+    let ids = Ids::of(messages.iter().map(|message| message.id));
+    let mut on: HashMap<Uuid, Vec<AttachmentBody>> = HashMap::new();
+    for attachment in attachments::list_on_messages(conn, &ids).await? {
+        if let Some(message) = attachment.chat_message_id {
+            let body = AttachmentBody::new(&attachment, app.flags.public_url.as_deref());
+            on.entry(message).or_default().push(body);
+        }
+    }
+    let bodies = messages.iter().map(|message| ChatMessageBody {
+        attachments: on.remove(&message.id).unwrap_or_default(),
+        ..ChatMessageBody::from(message)
+    });
+    Ok(bodies.collect())
 }
 
 #[derive(Deserialize)]
@@ -142,7 +165,8 @@ async fn page(
         messages.pop();
     }
     let next_cursor = messages.last().filter(|_| has_more).map(CursorBody::from);
-    let messages = messages.iter().rev().map(ChatMessageBody::from).collect();
+    messages.reverse();
+    let messages = bodies(&app, &mut conn, &messages).await?;
     Ok(Json(PageBody { messages, limit, has_more, next_cursor }))
 }
 

@@ -38,9 +38,9 @@ pub(super) async fn edit(
     let failed = |error| Error::internal("failed to update comment", error);
     let content = sent.content.filter(|content| !content.is_empty());
     let content = content.ok_or_else(|| Error::bad_request("content is required"))?;
-    ids("attachment_ids", sent.attachment_ids)?;
+    let uploads = ids("attachment_ids", sent.attachment_ids)?;
     let suppressed = suppressed(sent.suppress_agent_ids)?;
-    let edited = comment_edit::edit(&app, scope.actor, comment.id, content, suppressed).await;
+    let edited = comment_edit::edit(&app, scope.actor, comment.id, content, uploads, suppressed).await;
     let edited = edited.map_err(failed)?.ok_or_else(|| Error::not_found("comment not found"))?;
     Ok(Json(body(&app, &edited).await.map_err(failed)?))
 }

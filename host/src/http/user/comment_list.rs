@@ -81,7 +81,7 @@ pub(super) async fn list(
         (page.comments, page.folded) = fold(page.comments);
     }
     let headers = page.next.map(cursor).unwrap_or_default();
-    let bodies = bodies(&mut conn, &page.comments).await.map_err(failed)?;
+    let bodies = bodies(&app, &mut conn, &page.comments).await.map_err(failed)?;
     Ok((headers, Json(bodies.into_iter().map(|body| listed(body, &wanted, &page)).collect())))
 }
 

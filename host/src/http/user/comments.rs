@@ -18,6 +18,7 @@ use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::issue_path::IssueInPath;
 use crate::model::actor::Actor;
+use crate::model::attachment::AttachmentBody;
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId, parse_uuid};
 use crate::model::issue::{COMMENT_TYPES, Comment, Issue};
@@ -41,18 +42,30 @@ pub fn on_issues() -> OpenApiRouter<App> {
 /// The comment as it goes out.
 pub(super) async fn body(app: &App, comment: &Comment) -> Result<CommentBody, StoreError> {
     let mut conn = app.db.reader().await?;
-    let bodies = bodies(&mut conn, std::slice::from_ref(comment)).await?;
+    let bodies = bodies(app, &mut conn, std::slice::from_ref(comment)).await?;
     Ok(bodies.into_iter().next().unwrap_or_else(|| CommentBody::from(comment)))
 }
 
 /// The comments as they go out, in the order given.
-pub(super) async fn bodies(conn: &mut Conn, comments: &[Comment]) -> Result<Vec<CommentBody>, StoreError> {
+pub(super) async fn bodies(
+    app: &App,
+    conn: &mut Conn,
+    comments: &[Comment],
+) -> Result<Vec<CommentBody>, StoreError> {
     let ids = Ids::of(comments.iter().map(|comment| comment.id.0));
     let mut on: HashMap<CommentId, Vec<CommentReaction>> = HashMap::new();
     for reaction in store::reactions::list_on_comments(conn, &ids).await? {
         on.entry(reaction.comment_id).or_default().push(reaction);
     }
+    let mut shown: HashMap<CommentId, Vec<AttachmentBody>> = HashMap::new();
+    for attachment in store::attachments::list_on_comments(conn, &ids).await? {
+        let body = AttachmentBody::new(&attachment, app.flags.public_url.as_deref());
+        if let Some(comment) = attachment.comment_id {
+            shown.entry(comment).or_default().push(body);
+        }
+    }
     let bodies = comments.iter().map(|comment| CommentBody {
+        attachments: shown.remove(&comment.id).unwrap_or_default(),
         reactions: on.remove(&comment.id).unwrap_or_default(),
         ..CommentBody::from(comment)
     });
@@ -90,7 +103,7 @@ async fn create(
     let content = content.ok_or_else(|| Error::bad_request("content is required"))?;
     let mut conn = app.db.reader().await.map_err(failed)?;
     let parent_id = parent(&mut conn, &issue, sent.parent_id.as_deref()).await?;
-    ids("attachment_ids", sent.attachment_ids)?;
+    let attachments = ids("attachment_ids", sent.attachment_ids)?.unwrap_or_default();
     let suppressed = suppressed(sent.suppress_agent_ids)?;
     may_speak(&mut conn, &issue, scope.actor, parent_id).await?;
     let kind = kind(sent.kind.as_deref().unwrap_or_default())?;
@@ -105,9 +118,10 @@ async fn create(
         kind,
         parent_id,
         source_task_id: scope.actor.task_id(),
+        attachments,
     };
     let comment = comment::write(&app, issue, new, by, suppressed).await.map_err(failed)?;
-    Ok((StatusCode::CREATED, Json(CommentBody::from(&comment))))
+    Ok((StatusCode::CREATED, Json(body(&app, &comment).await.map_err(failed)?)))
 }
 
 /// The comment that an answer is to, which must be one on the same issue.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::issue_fields as fields;
 use crate::app::App;
-use crate::dispatch::issue_create::{self, CreateError, Created, NewIssue};
+use crate::dispatch::issue_create::{self, CreateError, NewIssue};
 use crate::http::body::Body;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
@@ -58,8 +58,8 @@ pub(super) async fn create(
     Body(sent): Body<IssueSent>,
 ) -> Result<(StatusCode, Json<IssueBody>), Error> {
     let new = read(&mut app.db.reader().await?, &scope, sent).await?;
-    let Created { issue, prefix } = issue_create::create(&app, scope.actor, new).await?;
-    Ok((StatusCode::CREATED, Json(IssueBody::new(&issue, &prefix))))
+    let created = issue_create::create(&app, scope.actor, new).await?;
+    Ok((StatusCode::CREATED, Json(created.body(&app))))
 }
 
 async fn read(conn: &mut Conn, scope: &Scope, sent: IssueSent) -> Result<NewIssue, Error> {
@@ -77,7 +77,7 @@ async fn read(conn: &mut Conn, scope: &Scope, sent: IssueSent) -> Result<NewIssu
     let project_id = fields::optional_id("project_id", sent.project_id.as_deref())?.map(ProjectId);
     let parent_issue_id =
         fields::optional_id("parent_issue_id", sent.parent_issue_id.as_deref())?.map(IssueId);
-    fields::attachment_ids(sent.attachment_ids.as_deref())?;
+    let attachments = fields::attachment_ids(sent.attachment_ids.as_deref())?;
     let start_date = fields::date("start_date", sent.start_date.as_deref().unwrap_or_default())?;
     let due_date = fields::date("due_date", sent.due_date.as_deref().unwrap_or_default())?;
     let origin = origin(conn, scope, sent.origin_type.as_deref(), sent.origin_id.as_deref()).await?;
@@ -94,6 +94,7 @@ async fn read(conn: &mut Conn, scope: &Scope, sent: IssueSent) -> Result<NewIssu
         start_date,
         due_date,
         origin,
+        attachments,
         allow_duplicate: sent.allow_duplicate.unwrap_or(false),
     })
 }

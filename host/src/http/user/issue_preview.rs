@@ -26,12 +26,14 @@ pub(super) struct PreviewSent {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = IssuePreview)]
 pub(super) struct Preview {
     triggers: Vec<TriggerBody>,
     total_count: usize,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = PreviewedTrigger)]
 struct TriggerBody {
     /// Empty for a new issue.
     issue_id: String,

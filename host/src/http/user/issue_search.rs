@@ -31,7 +31,7 @@ pub(super) struct SearchSent {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Found {
+pub(super) struct FoundIssues {
     issues: Vec<FoundIssue>,
     /// How many were found, on this page or not.
     total: i64,
@@ -58,7 +58,7 @@ struct FoundIssue {
     tag = "issues",
     params(SearchSent),
     responses(
-        (status = 200, body = Found, headers(("X-Total-Count" = i64, description = "The member `total`"))),
+        (status = 200, body = FoundIssues, headers(("X-Total-Count" = i64, description = "The member `total`"))),
         (status = 400, body = ErrorBody),
     ),
 )]
@@ -66,7 +66,7 @@ pub(super) async fn search(
     app: App,
     scope: Scope,
     Query(sent): Query<SearchSent>,
-) -> Result<([(HeaderName, HeaderValue); 1], Json<Found>), Error> {
+) -> Result<([(HeaderName, HeaderValue); 1], Json<FoundIssues>), Error> {
     let q = sent.q.unwrap_or_default();
     let terms = Terms::read(&q).ok_or_else(|| Error::bad_request("q parameter is required"))?;
     let number = terms.phrase.parse().ok().filter(|number| *number > 0);
@@ -92,7 +92,7 @@ pub(super) async fn search(
         issues.push(show(&mut conn, &wanted.terms, &hit, &prefix).await?);
     }
     let name = HeaderName::from_static("x-total-count");
-    Ok(([(name, HeaderValue::from(total))], Json(Found { issues, total })))
+    Ok(([(name, HeaderValue::from(total))], Json(FoundIssues { issues, total })))
 }
 
 async fn show(conn: &mut Conn, terms: &Terms, hit: &Hit, prefix: &str) -> Result<FoundIssue, StoreError> {

@@ -74,8 +74,9 @@ pub(super) async fn update(
     StrictBody(sent): StrictBody<PatchSent>,
 ) -> Result<Json<IssueBody>, Error> {
     sent.check_enums()?;
-    fields::attachment_ids(sent.attachment_ids.as_deref())?;
+    let attachments = fields::attachment_ids(sent.attachment_ids.as_deref())?;
     let patch = sent.patch(&mut app.db.reader().await?, &scope, &issue).await?;
+    let patch = Patch { attachments, ..patch };
     let options = sent.options(false);
     let Updated { issue, prefix } = issue_update::update(&app, scope.actor, issue.id, patch, options).await?;
     Ok(Json(IssueBody::new(&issue, &prefix)))
@@ -149,6 +150,7 @@ impl PatchSent {
                 fields::id("project_id", text).map(|id| Some(ProjectId(id)))
             })?,
             stage: edit(&self.stage, |stage| Ok(Some(*stage)))?,
+            attachments: Vec::new(),
         })
     }
 }

@@ -7,14 +7,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview, issue_search,
-    issue_update, metadata, mount_scoped, quick_create, subscribers, tasks, timeline,
+    attachments, comments, evaluation, issue_batch, issue_children, issue_create, issue_list, issue_preview,
+    issue_search, issue_update, metadata, mount_scoped, pull_requests, quick_create, subscribers, tasks,
+    timeline,
 };
 use crate::app::App;
 use crate::dispatch::issue_delete;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::issue_path::IssueInPath;
+use crate::model::attachment::AttachmentBody;
 use crate::model::issue_body::IssueBody;
 use crate::store::{self, workspaces};
 
@@ -37,7 +39,9 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(subscribers::on_issues())
         .merge(super::reactions::on_issues())
         .merge(evaluation::on_issues())
-        .merge(timeline::on_issues());
+        .merge(timeline::on_issues())
+        .merge(attachments::on_issues())
+        .merge(pull_requests::on_issues());
     mount_scoped(app, "/api/issues", routes)
 }
 
@@ -54,7 +58,9 @@ async fn find(app: App, scope: Scope, IssueInPath(issue): IssueInPath) -> Result
     let prefix = workspaces::find_issue_prefix(&mut conn, scope.workspace_id).await?;
     let labels = store::labels::list_on_issue(&mut conn, issue.id).await?;
     let reactions = store::reactions::list_on_issue(&mut conn, issue.id).await?;
-    Ok(Json(IssueBody { reactions, ..IssueBody::labelled(&issue, &prefix, labels) }))
+    let attachments = store::attachments::list_on_issue(&mut conn, issue.id).await?;
+    let attachments = AttachmentBody::list(&attachments, app.flags.public_url.as_deref());
+    Ok(Json(IssueBody { reactions, attachments, ..IssueBody::labelled(&issue, &prefix, labels) }))
 }
 
 /// Takes the issue away with its comments and tasks.

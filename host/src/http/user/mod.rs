@@ -7,6 +7,8 @@ mod agent_env;
 mod agent_skills;
 mod agent_update;
 mod agents;
+mod attachment_bytes;
+mod attachments;
 mod autopilot_fields;
 mod autopilot_runs;
 mod autopilots;
@@ -37,7 +39,9 @@ mod login;
 mod me;
 mod members;
 mod metadata;
+mod project_search;
 mod projects;
+mod pull_requests;
 mod quick_create;
 mod reactions;
 mod resolutions;
@@ -47,6 +51,7 @@ mod runtime_requests;
 mod runtime_usage;
 mod runtimes;
 mod skill_files;
+mod skill_import;
 mod skills;
 pub mod socket;
 mod squad_members;
@@ -58,12 +63,14 @@ mod timeline;
 mod tokens;
 mod trigger_preview;
 mod triggers;
+mod uploads;
 mod webhooks;
 mod workspaces;
 
 use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use super::document::{self, Guard};
 use super::guard;
 use crate::app::App;
 
@@ -89,32 +96,39 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(chat::routes(app))
         .merge(chat_history::routes(app))
         .merge(labels::routes(app))
+        .merge(attachments::routes(app))
+        .merge(attachment_bytes::routes(app))
+        .merge(uploads::routes(app))
         .merge(composio::routes(app))
 }
 
 /// A route of its own behind a token. What it does not serve is refused before anybody is
 /// asked who they are.
 pub fn alone(app: &App, route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    let (schemas, paths, methods) = route;
+    let (schemas, mut paths, methods) = route;
+    document::guarded(&mut paths, Guard::User);
     (schemas, paths, methods.route_layer(from_fn_with_state(app.clone(), guard::user_plane)))
 }
 
 /// As [`alone`], with the workspace from a header or the query.
 pub fn alone_scoped(app: &App, route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    let (schemas, paths, methods) = route;
+    let (schemas, mut paths, methods) = route;
+    document::guarded(&mut paths, Guard::Workspace);
     let methods = methods.route_layer(from_fn_with_state(app.clone(), guard::scoped));
     alone(app, (schemas, paths, methods))
 }
 
 /// A prefix under which everything asks for a token before it is matched.
-pub fn mount(app: &App, prefix: &str, routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+pub fn mount(app: &App, prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+    document::guarded(&mut routes.get_openapi_mut().paths, Guard::User);
     let routes =
         routes.fallback(guard::page_not_found).layer(from_fn_with_state(app.clone(), guard::user_plane));
     OpenApiRouter::new().nest(prefix, routes)
 }
 
 /// As [`mount`], with the workspace from a header or the query.
-pub fn mount_scoped(app: &App, prefix: &str, routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+pub fn mount_scoped(app: &App, prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+    document::guarded(&mut routes.get_openapi_mut().paths, Guard::Workspace);
     let routes = routes
         .fallback(guard::page_not_found)
         .layer(from_fn_with_state(app.clone(), guard::scoped))

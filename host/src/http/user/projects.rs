@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::mount_scoped;
 use super::resources::{self, ResourceBody};
+use super::{mount_scoped, project_search};
 use crate::app::App;
 use crate::http::body::{Body, Sent, StrictBody};
 use crate::http::error::{Error, ErrorBody};
@@ -25,6 +25,7 @@ use crate::store::{StoreError, projects, resources as attached};
 pub fn routes(app: &App) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
+        .routes(routes!(project_search::search))
         .routes(routes!(get, update, delete))
         .merge(resources::on_projects());
     mount_scoped(app, "/api/projects", routes)

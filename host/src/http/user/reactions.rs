@@ -52,7 +52,7 @@ fn by(actor: Actor, emoji: &str) -> By<'_> {
     params(("id" = String, Path, description = "The id, or an identifier such as `KEY-12`")),
     request_body = EmojiSent,
     responses((status = 201, body = IssueReaction), (status = 400, body = ErrorBody),
-        (status = 404, body = ErrorBody)))]
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody, description = "Removed meanwhile")))]
 async fn add_to_issue(
     app: App,
     scope: Scope,
@@ -125,7 +125,7 @@ async fn remove_from_issue(
     params(("commentId" = String, Path, description = "The comment's id")),
     request_body = EmojiSent,
     responses((status = 201, body = CommentReaction), (status = 400, body = ErrorBody),
-        (status = 404, body = ErrorBody)))]
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody, description = "Removed meanwhile")))]
 pub(super) async fn add_to_comment(
     app: App,
     scope: Scope,

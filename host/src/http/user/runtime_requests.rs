@@ -49,7 +49,8 @@ struct UpdateWanted {
 #[utoipa::path(post, path = "/{runtimeId}/update", tag = "runtimes", request_body = UpdateWanted,
     params(("runtimeId" = String, Path, description = "The runtime's id")),
     responses((status = 200, body = UpdateBody), (status = 400, description = "No version was named"),
-        (status = 404, description = "No such runtime"), (status = 409, description = "An update is under way")))]
+        (status = 404, description = "No such runtime"), (status = 409, description = "An update is under way"),
+        (status = 429, description = "Too many requests wait for the runtime")))]
 async fn update(
     app: App,
     access: RuntimeInPath,
@@ -82,6 +83,7 @@ async fn get_update(
 #[utoipa::path(post, path = "/{runtimeId}/models", tag = "runtimes",
     params(("runtimeId" = String, Path, description = "The runtime's id")),
     responses((status = 200, body = ModelListBody), (status = 404, description = "No such runtime"),
+        (status = 429, description = "Too many requests wait for the runtime"),
         (status = 503, description = "The runtime is offline")))]
 async fn models(app: App, access: RuntimeInPath) -> Result<Json<ModelListBody>, Error> {
     require_online(&access.runtime)?;
@@ -111,7 +113,8 @@ async fn get_models(
 #[utoipa::path(post, path = "/{runtimeId}/local-skills", tag = "runtimes",
     params(("runtimeId" = String, Path, description = "The runtime's id")),
     responses((status = 200, body = SkillListBody), (status = 403, description = "Not the runtime's owner"),
-        (status = 404, description = "No such runtime"), (status = 503, description = "The runtime is offline")))]
+        (status = 404, description = "No such runtime"), (status = 429, description = "Too many requests wait for the runtime"),
+        (status = 503, description = "The runtime is offline")))]
 async fn local_skills(app: App, access: RuntimeInPath) -> Result<Json<SkillListBody>, Error> {
     require_owner(&access)?;
     require_online(&access.runtime)?;
@@ -180,6 +183,7 @@ impl ImportWanted {
     params(("runtimeId" = String, Path, description = "The runtime's id")),
     responses((status = 200, body = ImportBody), (status = 400, description = "A value is missing or wrong"),
         (status = 403, description = "Not the runtime's owner"), (status = 404, description = "No such runtime"),
+        (status = 429, description = "Too many requests wait for the runtime"),
         (status = 503, description = "The runtime is offline")))]
 async fn import(
     app: App,

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::mount_scoped;
 use super::skill_files::{self, FileBody, checked};
+use super::{mount_scoped, skill_import};
 use crate::app::App;
 use crate::http::body::Body;
 use crate::http::error::{Error, ErrorBody};
@@ -26,16 +26,17 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update, delete))
-        .merge(skill_files::on_skills());
+        .merge(skill_files::on_skills())
+        .merge(skill_import::on_skills());
     mount_scoped(app, "/api/skills", routes)
 }
 
 /// A skill, whole.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct SkillWithFiles {
+pub(super) struct SkillWithFiles {
     #[serde(flatten)]
-    skill: Skill,
-    files: Vec<SkillFile>,
+    pub skill: Skill,
+    pub files: Vec<SkillFile>,
 }
 
 /// The skills of the workspace, by name.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::app::App;
 use crate::auth::{AuthError, Identity};
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::query::Query;
 use crate::http::websocket::{self, Proof};
 use crate::live::lines::Frame;
@@ -33,7 +33,22 @@ pub struct Named {
     workspace_slug: Option<String>,
 }
 
-/// `GET /ws`
+/// Opens a person's socket, which tells what happens in a workspace.
+///
+/// A browser shows its login's cookie; everybody else sends a first frame
+/// `{"type": "auth", "payload": {"token": "…"}}` within ten seconds. Every frame after that
+/// is a JSON object with the `type` of an event, its `payload`, and who caused it.
+#[utoipa::path(get, path = "/ws", tag = "events",
+    params(("workspace_id" = Option<WorkspaceId>, Query, description = "The workspace to watch"),
+        ("workspace_slug" = Option<String>, Query, description = "Its slug, where there is no id")),
+    responses((status = 101, description = "The socket is open"),
+        (status = 400, description = "No workspace is named, or there is no WebSocket handshake",
+            content((ErrorBody = "application/json"), (String = "text/plain"))),
+        (status = 401, body = ErrorBody, description = "The login is not valid"),
+        (status = 403, description = "Not a member, or asked by a page of another site",
+            content((ErrorBody = "application/json"), (String = "text/plain"))),
+        (status = 404, body = ErrorBody, description = "No such workspace"),
+        (status = 503, body = ErrorBody, description = "Too many sockets are open")))]
 pub async fn upgrade(
     app: App,
     Query(named): Query<Named>,

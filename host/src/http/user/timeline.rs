@@ -1,7 +1,6 @@
 //! What was said and what was done on an issue, in one list.
 
 use axum::Json;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -15,6 +14,7 @@ use crate::http::error::{Error, ErrorBody};
 use crate::http::issue_path::IssueInPath;
 use crate::http::query::Query;
 use crate::model::activity::Activity;
+use crate::model::attachment::AttachmentBody;
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{CommentId, IssueId, TaskId, parse_uuid};
 use crate::model::reaction::CommentReaction;
@@ -65,6 +65,8 @@ struct Entry {
     comment_type: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reactions: Vec<CommentReaction>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<AttachmentBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,40 +89,47 @@ struct Timeline {
     target_index: Option<usize>,
 }
 
+/// A list, or an object when a page is asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum TimelineBody {
+    Entries(Vec<Entry>),
+    Page(Timeline),
+}
+
 /// The entries, the oldest first; an object with the newest first when a page is asked for.
 #[utoipa::path(get, path = "/{id}/timeline", tag = "issues",
     params(("id" = String, Path, description = "The id, or an identifier such as `KEY-12`"), TimelineQuery),
-    responses((status = 200, body = [Entry]), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = TimelineBody), (status = 404, body = ErrorBody)))]
 async fn timeline(
     app: App,
     IssueInPath(issue): IssueInPath,
     Query(query): Query<TimelineQuery>,
-) -> Result<Response, Error> {
+) -> Result<Json<TimelineBody>, Error> {
     let failed = |error| Error::internal("failed to list the timeline", error);
     let mut conn = app.db.reader().await.map_err(failed)?;
-    let mut entries = entries(&mut conn, issue.id).await.map_err(failed)?;
+    let mut entries = entries(&app, &mut conn, issue.id).await.map_err(failed)?;
     let TimelineQuery { limit, before, after, around } = query;
     if limit.or(before).or(after).is_none() && around.is_none() {
-        return Ok(Json(entries).into_response());
+        return Ok(Json(TimelineBody::Entries(entries)));
     }
     entries.reverse();
     let target = around.as_deref().and_then(parse_uuid);
     let target_index = target.and_then(|id| entries.iter().position(|entry| entry.id == id));
-    let timeline = Timeline {
+    Ok(Json(TimelineBody::Page(Timeline {
         entries,
         next_cursor: None,
         prev_cursor: None,
         has_more_before: false,
         has_more_after: false,
         target_index,
-    };
-    Ok(Json(timeline).into_response())
+    })))
 }
 
-async fn entries(conn: &mut Conn, issue: IssueId) -> Result<Vec<Entry>, StoreError> {
+async fn entries(app: &App, conn: &mut Conn, issue: IssueId) -> Result<Vec<Entry>, StoreError> {
     let comments = comments::list(conn, issue, None, MOST).await?;
     let activities = activities::list_of_issue(conn, issue, MOST).await?;
-    let said = bodies(conn, &comments).await?;
+    let said = bodies(app, conn, &comments).await?;
     let said = comments.iter().map(|comment| comment.created_at).zip(said.into_iter().map(Entry::from));
     let done = activities.into_iter().map(|activity| (activity.created_at, Entry::from(activity)));
     let mut entries: Vec<_> = said.chain(done).collect();
@@ -143,6 +152,7 @@ impl From<CommentBody> for Entry {
             updated_at: Some(comment.updated_at),
             comment_type: Some(comment.kind),
             reactions: comment.reactions,
+            attachments: comment.attachments,
             resolved_at: comment.resolved_at,
             resolved_by_type: comment.resolved_by_type,
             resolved_by_id: comment.resolved_by_id,
@@ -166,6 +176,7 @@ impl From<Activity> for Entry {
             updated_at: None,
             comment_type: None,
             reactions: Vec::new(),
+            attachments: Vec::new(),
             resolved_at: None,
             resolved_by_type: None,
             resolved_by_id: None,

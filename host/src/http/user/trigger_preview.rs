@@ -27,6 +27,7 @@ pub(super) struct DraftSent {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = CommentPreview)]
 pub(super) struct Preview {
     agents: Vec<TriggeredAgent>,
 }

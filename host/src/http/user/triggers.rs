@@ -172,6 +172,7 @@ fn mint() -> Result<String, NoRandomness> {
 }
 
 #[derive(Deserialize, ToSchema)]
+#[schema(as = TriggerChanges)]
 struct Changes {
     enabled: Option<bool>,
     cron_expression: Option<String>,

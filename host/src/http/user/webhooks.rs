@@ -17,7 +17,7 @@ use super::autopilots::{Access, page};
 use crate::app::App;
 use crate::dispatch::webhook::{self, Answer, Call, WebhookError};
 use crate::http::client_ip::ClientIp;
-use crate::http::error::Error;
+use crate::http::error::{Error, ErrorBody};
 use crate::http::query::Query;
 use crate::http::rate_limit::RateLimit;
 use crate::model::autopilot::{Delivery, DeliveryBody, Trigger};
@@ -50,7 +50,9 @@ pub(super) fn on_autopilots() -> OpenApiRouter<App> {
 /// Calls an autopilot's webhook with a JSON object or array.
 #[utoipa::path(post, path = "/api/webhooks/autopilots/{token}", tag = "autopilots",
     params(("token" = String, Path)), request_body = Object,
-    responses((status = 200, body = Answer), (status = 401, body = Answer)))]
+    responses((status = 200, body = Answer),
+        (status = 401, body = Answer, description = "The signature is missing or wrong"),
+        (status = 429, body = ErrorBody, description = "Too many calls from an address or to a webhook")))]
 async fn receive(
     app: App,
     ClientIp(address): ClientIp,
