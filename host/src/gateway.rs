@@ -101,6 +101,7 @@ impl Gateway {
 
 /// Everything but the listeners, on a clock that the caller gives.
 pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Result<App> {
+    let socket_timeout = config.socket_timeout()?;
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     let hub = Hub::default();
     let settings =
@@ -125,6 +126,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         plugins,
         traces: TraceLog::default(),
         uploads: Uploads::new(config.uploads(), config.max_upload_bytes, &config::upload_base_url()),
+        socket_timeout,
         events: Events::default(),
         wakeups: Wakeups::new(hub.clone()),
         hub,
