@@ -26,7 +26,7 @@ test: toolchain ## Run every test, on SQLite and PostgreSQL
 
 sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, a twentieth on PostgreSQL
 	@.ci/postgres
-	SWITCHYARD_SIM_SEEDS=$(SEEDS) $(CARGO) test -p switchyard --test sim -- --nocapture
+	SWITCHYARD_SIM_SEEDS=$(SEEDS) $(CARGO) test --workspace --test sim -- --nocapture
 
 build: toolchain ## Build target/release/switchyard
 	$(CARGO) build --release -p switchyard

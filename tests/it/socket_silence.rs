@@ -37,7 +37,7 @@ fn a_socket_timeout_has_bounds() {
     for (given, said) in [
         ("0", "socket_timeout is 0; give 1 to 3600 seconds"),
         ("3601", "socket_timeout is 3601; give 1 to 3600 seconds"),
-        ("x", "socket_timeout"),
+        ("x", "SOCKET_TIMEOUT"),
     ] {
         let mut serve = command();
         serve.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
