@@ -51,6 +51,7 @@ mod runtime_profiles;
 mod runtime_requests;
 mod runtime_usage;
 mod runtimes;
+mod search_query;
 mod skill_files;
 mod skill_import;
 mod skills;
