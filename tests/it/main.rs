@@ -116,6 +116,8 @@ mod daemon_usage;
 mod daemon_wakeups;
 /// The daemon plane: what a daemon synchronises of a workspace.
 mod daemon_workspaces;
+/// Much work for many.
+mod drain;
 /// What polls for nothing cost.
 mod empty_poll;
 /// How runs end, and what is said of it.
