@@ -11,6 +11,7 @@
 mod broken;
 mod call;
 mod database;
+mod fate;
 mod laws;
 #[path = "../it/harness/postgres.rs"]
 mod postgres;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::broken::{self, Halfway, Variant};
 use crate::call::{Answer, Call};
 use crate::database::{Database, Place, Rows};
+use crate::fate::Fate;
 use crate::laws::Ledger;
 use crate::server::Server;
 use crate::tally::Tally;
@@ -24,20 +25,6 @@ const RUNTIMES: u32 = 2;
 const PAST_EVERYTHING: TimeDelta = TimeDelta::seconds(9_001);
 /// Rounds that bring everything to its end; one more than a retried task can need.
 const ROUNDS: usize = 40;
-
-/// What a call met on its way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Arrives,
-    /// The request is lost; the gateway never sees it.
-    RequestLost,
-    /// The gateway did it and the caller does not know.
-    AnswerLost,
-    /// It arrives, and once more later.
-    ComesTwice,
-    /// It arrives when the world has moved on.
-    ComesLate,
-}
 
 /// What a daemon believes it runs.
 #[derive(Clone, Debug)]
@@ -491,13 +478,7 @@ impl World {
     /// Sends a call through whatever befalls it; what its caller learns, if anything.
     async fn attempt(&mut self, call: Call) -> Result<Option<Answer>, String> {
         let fate = self.fate();
-        self.tally.count(match fate {
-            Fate::Arrives => "calls that arrived",
-            Fate::RequestLost => "requests lost",
-            Fate::AnswerLost => "answers lost",
-            Fate::ComesTwice => "calls that came twice",
-            Fate::ComesLate => "calls that came late",
-        });
+        self.tally.count(fate.plural());
         self.say(&format!("{} {} {fate:?}", call.method, call.path));
         match fate {
             Fate::RequestLost => Ok(None),
