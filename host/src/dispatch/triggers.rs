@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::enqueue::{self, EnqueueError, IssueRun};
@@ -76,7 +77,7 @@ pub(super) async fn queue(
 ) -> Result<Vec<Task>, StoreError> {
     let plan = plan_for(conn, issue, comment, gates).await?;
     let (triggers, fallback) = plan.without(&suppressed);
-    let mut wanted: Vec<(usize, Trigger)> = triggers.into_iter().enumerate().collect();
+    let mut wanted: Vec<(i64, Trigger)> = (0..).zip(triggers).collect();
     // In one order, so that two comments that start the same agents do not wait for each other.
     wanted.sort_by_key(|(_, trigger)| trigger.run.agent_id);
     let mut queued = Vec::new();
@@ -88,7 +89,8 @@ pub(super) async fn queue(
             overlay: overlays.of(agent),
             ..IssueRun::of(agent)
         };
-        let now = comment.updated_at;
+        // Whoever is named first is the first of them in every list.
+        let now = comment.updated_at + TimeDelta::microseconds(place);
         let inserted = match fallback {
             Some(fallback) => escalation::insert_issue_run(conn, issue, run, fallback, now).await,
             None => enqueue::insert_issue_run(conn, issue, run, now).await,
