@@ -24,9 +24,9 @@ test: toolchain ## Run every test, on SQLite and PostgreSQL
 	@.ci/postgres
 	$(CARGO) test --workspace
 
-sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, a twentieth on PostgreSQL
+sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, a fortieth on PostgreSQL
 	@.ci/postgres
-	SWITCHYARD_SIM_SEEDS=$(SEEDS) $(CARGO) test -p switchyard --test sim -- --nocapture
+	SWITCHYARD_SIM_SEEDS=$(SEEDS) $(CARGO) test --workspace --test sim -- --nocapture
 
 build: toolchain ## Build target/release/switchyard
 	$(CARGO) build --release -p switchyard

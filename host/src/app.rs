@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::Auth;
 use crate::composio::Composio;
@@ -39,6 +40,8 @@ pub struct Handles {
     pub plugins: Plugins,
     pub traces: TraceLog,
     pub uploads: Uploads,
+    /// How long the other side of a WebSocket may stay silent.
+    pub socket_timeout: Duration,
     pub flags: Flags,
     /// Apps that people connect, where that is set up.
     pub composio: Option<Composio>,

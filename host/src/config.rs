@@ -41,6 +41,9 @@ pub struct Config {
     pub code_cache_dir: Option<PathBuf>,
     /// Seconds between two sweeps; 0 sweeps only when an operator asks.
     pub sweep_every: u32,
+    /// Seconds that the other side of a WebSocket may stay silent; it is pinged a little
+    /// before they are over.
+    pub socket_timeout: u32,
     /// The most bytes that one upload may carry, its form around it included.
     pub max_upload_bytes: usize,
     /// What is logged, as `level` or `module=level,…`.
@@ -60,7 +63,7 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 11] = [
     "listen",
     "admin_listen",
     "data_dir",
@@ -68,6 +71,7 @@ pub const KEYS: [&str; 10] = [
     "plugins",
     "code_cache_dir",
     "sweep_every",
+    "socket_timeout",
     "max_upload_bytes",
     "log",
     "log_format",
@@ -83,6 +87,7 @@ impl Default for Config {
             plugins: None,
             code_cache_dir: None,
             sweep_every: 30,
+            socket_timeout: 60,
             max_upload_bytes: 100 << 20,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -125,6 +130,13 @@ impl Config {
     /// The time between two sweeps, if there are any.
     pub fn sweep_every(&self) -> Option<Duration> {
         (self.sweep_every > 0).then(|| Duration::from_secs(self.sweep_every.into()))
+    }
+
+    /// How long the other side of a WebSocket may stay silent.
+    pub fn socket_timeout(&self) -> anyhow::Result<Duration> {
+        let seconds = self.socket_timeout;
+        anyhow::ensure!((1..=3600).contains(&seconds), "socket_timeout is {seconds}; give 1 to 3600 seconds");
+        Ok(Duration::from_secs(seconds.into()))
     }
 
     /// Makes the data dir, for its owner alone.

@@ -23,6 +23,7 @@ use crate::dispatch::sweep::{self, Sweeper};
 use crate::dispatch::{autopilot_monitor, autopilot_schedule};
 use crate::enrich::log::TraceLog;
 use crate::http::{methods, paths, router};
+use crate::live::bus::{self, Outbox};
 use crate::live::events::Events;
 use crate::live::hub::Hub;
 use crate::live::liveness::Liveness;
@@ -63,6 +64,7 @@ impl Gateway {
         let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
         let app = build(&config, flags, Clock::system()).await?;
         let stopping = CancellationToken::new();
+        bus::connect(&app.db, &app.wakeups, &stopping).await.context("cannot listen to other nodes")?;
         tokio::spawn(app.liveness.clone().keep(stopping.clone()));
         if let Some(every) = config.sweep_every() {
             tokio::spawn(sweep::keep(app.clone(), every, stopping.clone()));
@@ -101,8 +103,10 @@ impl Gateway {
 
 /// Everything but the listeners, on a clock that the caller gives.
 pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Result<App> {
+    let socket_timeout = config.socket_timeout()?;
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     let hub = Hub::default();
+    let outbox = db.is_shared().then(Outbox::default);
     let settings =
         Settings { cache_dir: config.code_cache(), document: config.plugins.clone(), db: Some(db.clone()) };
     let plugins = Plugins::start(settings, clock.clone()).await?;
@@ -125,8 +129,9 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         plugins,
         traces: TraceLog::default(),
         uploads: Uploads::new(config.uploads(), config.max_upload_bytes, &config::upload_base_url()),
+        socket_timeout,
         events: Events::default(),
-        wakeups: Wakeups::new(hub.clone()),
+        wakeups: Wakeups::new(hub.clone(), outbox),
         hub,
         flags,
         composio,

@@ -25,6 +25,8 @@ fn kills() -> usize {
 struct Accepted {
     /// Titles of issues, with their ids.
     issues: RefCell<BTreeMap<String, Uuid>>,
+    /// Comments that call an agent.
+    comments: RefCell<BTreeSet<Uuid>>,
     /// Completions: the task, and its output.
     completed: RefCell<BTreeMap<Uuid, String>>,
     /// Messages: the task, and the numbers.
@@ -63,6 +65,12 @@ impl Accepted {
         }
     }
 
+    /// Whether producers should wait until some work is done.
+    fn is_full(&self) -> bool {
+        let given = self.issues.borrow().len() + self.comments.borrow().len();
+        given > self.completed.borrow().len() + BACKLOG
+    }
+
     fn is_over(&self) -> bool {
         self.killed.get() >= kills()
     }
@@ -72,7 +80,7 @@ impl Accepted {
 /// whether it was taken.
 async fn produce(accepted: &Accepted, user: &Client, agents: &[Uuid], number: usize) {
     for nth in 0.. {
-        while accepted.issues.borrow().len() > accepted.completed.borrow().len() + BACKLOG {
+        while accepted.is_full() {
             if accepted.is_over() {
                 return;
             }
@@ -81,12 +89,28 @@ async fn produce(accepted: &Accepted, user: &Client, agents: &[Uuid], number: us
         if accepted.is_over() {
             return;
         }
-        let title = format!("issue {number}-{nth}");
         let agent = agents[nth % agents.len()];
+        if nth % 3 == 2 {
+            call(accepted, user, agent).await;
+            continue;
+        }
+        let title = format!("issue {number}-{nth}");
         let body = json!({"title": title, "assignee_type": "agent", "assignee_id": agent});
         if let Some(reply) = accepted.tell(user.post("/api/issues", body)).await {
             accepted.issues.borrow_mut().insert(title, id_of(&reply.expect(201)));
         }
+    }
+}
+
+/// Calls the agent by name, on an issue that is nobody's.
+async fn call(accepted: &Accepted, user: &Client, agent: Uuid) {
+    let Some(made) = accepted.tell(user.post("/api/issues", json!({"title": Uuid::new_v4()}))).await else {
+        return;
+    };
+    let comments = format!("/api/issues/{}/comments", id_of(&made.expect(201)));
+    let words = json!({"content": format!("[@Agent](mention://agent/{agent}) look at this")});
+    if let Some(reply) = accepted.tell(user.post(comments, words)).await {
+        accepted.comments.borrow_mut().insert(id_of(&reply.expect(201)));
     }
 }
 
@@ -155,11 +179,12 @@ async fn what_was_accepted_outlives_the_gateway(gateway: &Gateway) {
     finish(gateway, &world, &accepted).await;
     check(gateway, &accepted).await;
     println!(
-        "{} kills under {} answered calls, {} cut off: {} issues, {} completions, {} messages, {} usage reports kept",
+        "{} kills under {} answered calls, {} cut off: {} issues, {} calls, {} completions, {} messages, {} usage reports kept",
         accepted.killed.get(),
         accepted.answers.get(),
         accepted.unanswered.get(),
         accepted.issues.borrow().len(),
+        accepted.comments.borrow().len(),
         accepted.completed.borrow().len(),
         accepted.messages.borrow().len(),
         accepted.usage.borrow().len(),
@@ -192,6 +217,17 @@ async fn check(gateway: &Gateway, accepted: &Accepted) {
     for (title, id) in accepted.issues.borrow().iter() {
         assert_eq!(found.get(title), Some(id), "{title} was accepted and lost");
     }
+    // Calls: each that was accepted, and whichever is there has the one task that it began with.
+    const CALLS: &str = "SELECT c.id, count(t.id) AS tasks FROM comment c
+        LEFT JOIN agent_task_queue t ON t.trigger_comment_id = c.id AND t.parent_task_id IS NULL
+        WHERE c.author_type = 'member' GROUP BY c.id";
+    let rows = gateway.rows(CALLS, none.clone()).await;
+    for row in &rows {
+        assert_eq!(row["tasks"], 1, "a call without its task: {row}");
+    }
+    let found: BTreeSet<Uuid> = rows.iter().map(id_of).collect();
+    let lost: Vec<Uuid> = accepted.comments.borrow().difference(&found).copied().collect();
+    assert!(lost.is_empty(), "comments were accepted and lost: {lost:?}");
     // Completions, and the comments that they leave.
     const TASKS: &str = "SELECT id, status FROM agent_task_queue";
     let rows = gateway.rows(TASKS, none.clone()).await;

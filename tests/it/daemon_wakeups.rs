@@ -4,7 +4,7 @@ use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Gateway, World, id_of};
+use crate::harness::{Engine, Gateway, World, id_of};
 
 fn available(runtime: Uuid, task: &Value) -> Value {
     json!({"type": "daemon:task_available", "payload": {"runtime_id": runtime, "task_id": task}})
@@ -76,4 +76,34 @@ async fn a_change_of_profiles_is_told_to_the_daemons_of_the_workspace(gateway: &
     assert_eq!(world.a.delete(&one).await.status, 404);
     assert_eq!(here.beat(world.r1).await["status"], "ok");
     assert_eq!(there.beat(world.r2).await["status"], "ok");
+}
+
+/// Daemon item 107: a daemon on one node is woken, once, for what happens on another.
+#[test]
+fn a_daemon_is_woken_for_what_another_node_was_given() {
+    crate::harness::run(Engine::Postgres, async |gateway: &Gateway| {
+        let world = gateway.world().await;
+        let second = gateway.second_node().await;
+        let there = second.user();
+        let mut socket = world.a.daemon_socket(&[world.r1]).await;
+        socket.beat(world.r1).await;
+        for round in 0..5 {
+            let issue = json!({
+                "title": format!("Round {round}"), "assignee_type": "agent", "assignee_id": world.g1,
+            });
+            let issue = there.post("/api/issues", issue).await.expect(201);
+            let mut frame = socket.next().await;
+            frame.as_object_mut().unwrap().remove("event_id");
+            assert_eq!(frame, available(world.r1, &frame["payload"]["task_id"]));
+            let claimed = world.a.claim_one(world.r1).await;
+            assert_eq!((&claimed["id"], &claimed["issue_id"]), (&frame["payload"]["task_id"], &issue["id"]));
+        }
+        let profile = id_of(&there.post(profiles(&world), mine()).await.expect(201));
+        // What came before it came once: the next frame is another's.
+        let mut frame = socket.next().await;
+        frame.as_object_mut().unwrap().remove("event_id");
+        assert_eq!(frame, changed(world.w1, profile));
+        assert_eq!(socket.beat(world.r1).await["status"], "ok");
+        second.finish().await;
+    });
 }

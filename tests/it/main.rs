@@ -21,6 +21,8 @@ mod agent_secrets;
 mod agent_sharing;
 /// … the rest of them.
 mod agents;
+/// What people are told.
+mod inbox;
 /// `/api/projects`.
 mod projects;
 /// Skills out of archives and from elsewhere.
@@ -114,6 +116,8 @@ mod daemon_usage;
 mod daemon_wakeups;
 /// The daemon plane: what a daemon synchronises of a workspace.
 mod daemon_workspaces;
+/// Much work for many.
+mod drain;
 /// What polls for nothing cost.
 mod empty_poll;
 /// How runs end, and what is said of it.
@@ -138,6 +142,8 @@ mod redaction;
 mod removals;
 /// What follows a run that was lost.
 mod second_attempts;
+/// … and how long it may be silent.
+mod socket_silence;
 /// What a squad's leader makes of a turn.
 mod squad_evaluation;
 /// What the database holds to.

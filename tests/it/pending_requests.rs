@@ -185,9 +185,7 @@ fn a_beat_does_not_wait_for_a_stalled_store() {
         }
         drop(held);
         // Each left a line that says what was not known in time.
-        let log = gateway.log();
-        let lines: Vec<&String> =
-            log.iter().filter(|line| line.contains("heartbeat_endpoint slow")).collect();
+        let lines = gateway.logged("heartbeat_endpoint slow", 3).await;
         assert_eq!(lines.len(), 3, "{lines:?}");
         let (runtime_id, path) = (format!("runtime_id=\"{runtime}\""), "auth_path=\"pat\"");
         for member in [

@@ -1,6 +1,7 @@
 //! Daemons, producers, an operator and fate; what they do is drawn from the seed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use chrono::{TimeDelta, TimeZone, Utc};
 use rand::rngs::StdRng;
@@ -13,8 +14,10 @@ use uuid::Uuid;
 use crate::broken::{self, Halfway, Variant};
 use crate::call::{Answer, Call};
 use crate::database::{Database, Place, Rows};
+use crate::fate::Fate;
 use crate::laws::Ledger;
 use crate::server::Server;
+use crate::tally::Tally;
 
 const DAEMONS: u32 = 2;
 const RUNTIMES: u32 = 2;
@@ -22,20 +25,6 @@ const RUNTIMES: u32 = 2;
 const PAST_EVERYTHING: TimeDelta = TimeDelta::seconds(9_001);
 /// Rounds that bring everything to its end; one more than a retried task can need.
 const ROUNDS: usize = 40;
-
-/// What a call met on its way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Arrives,
-    /// The request is lost; the gateway never sees it.
-    RequestLost,
-    /// The gateway did it and the caller does not know.
-    AnswerLost,
-    /// It arrives, and once more later.
-    ComesTwice,
-    /// It arrives when the world has moved on.
-    ComesLate,
-}
 
 /// What a daemon believes it runs.
 #[derive(Clone, Debug)]
@@ -75,10 +64,17 @@ pub struct World {
     halfway: Vec<Halfway>,
     ledger: Ledger,
     steps: usize,
+    tally: Arc<Tally>,
 }
 
 impl World {
-    pub async fn new(seed: u64, database: &Database, variant: Variant, loud: bool) -> Self {
+    pub async fn new(
+        seed: u64,
+        database: &Database,
+        variant: Variant,
+        loud: bool,
+        tally: Arc<Tally>,
+    ) -> Self {
         let clock = Clock::by_hand(Utc.with_ymd_and_hms(2026, 1, 1, 0, 0, 0).unwrap());
         let place = database.place().await;
         let server = Server::start(&place, &clock).await;
@@ -104,6 +100,7 @@ impl World {
             halfway: Vec::new(),
             ledger: Ledger::default(),
             steps: 0,
+            tally,
         };
         world.populate().await;
         world
@@ -392,6 +389,7 @@ impl World {
         self.daemons[number].runs.clear();
         if self.daemons[number].is_up {
             self.daemons[number].is_up = false;
+            self.tally.count("crashes of a daemon");
             return Ok(());
         }
         self.daemons[number].is_up = true;
@@ -410,6 +408,7 @@ impl World {
     // What fate does.
 
     async fn crash_gateway(&mut self) {
+        self.tally.count("crashes of the gateway");
         self.say("the gateway crashes");
         self.restart_gateway().await;
     }
@@ -430,11 +429,13 @@ impl World {
             4 => TimeDelta::seconds(301),
             _ => PAST_EVERYTHING,
         };
+        self.tally.count("jumps of the clock");
         self.say(&format!("the clock jumps by {by}"));
         self.clock.set(self.clock.now() + by);
     }
 
     async fn sweep(&mut self) -> Result<(), String> {
+        self.tally.count("sweeps");
         self.say("a sweep");
         if let Some(server) = &self.server {
             sweep::once(server.app(), sweep::Caller::Operator).await;
@@ -477,6 +478,7 @@ impl World {
     /// Sends a call through whatever befalls it; what its caller learns, if anything.
     async fn attempt(&mut self, call: Call) -> Result<Option<Answer>, String> {
         let fate = self.fate();
+        self.tally.count(fate.plural());
         self.say(&format!("{} {} {fate:?}", call.method, call.path));
         match fate {
             Fate::RequestLost => Ok(None),

@@ -34,8 +34,7 @@ pub enum CloudError {
 pub struct Verifier {
     db: Db,
     /// Absent when there is nobody to ask.
-    url: Option<Arc<str>>,
-    client: reqwest::Client,
+    service: Option<Service>,
     /// By the token's hash.
     known: Cache<String, UserId>,
 }
@@ -53,28 +52,36 @@ struct Answer {
     reason: Option<String>,
 }
 
+#[derive(Clone)]
+struct Service {
+    url: Arc<str>,
+    client: reqwest::Client,
+}
+
 impl Verifier {
     pub fn new(db: Db, base_url: Option<&str>) -> Self {
         Self {
             db,
-            url: base_url.map(|base| format!("{base}/api/v1/pat/verify").into()),
-            client: outbound::client(),
+            service: base_url.map(|base| Service {
+                url: format!("{base}/api/v1/pat/verify").into(),
+                client: outbound::client(),
+            }),
             known: Cache::builder().max_capacity(REMEMBERED).time_to_live(TTL).build(),
         }
     }
 
     /// The local user that the token's owner is.
     pub async fn verify(&self, token: &str) -> Result<UserId, Arc<CloudError>> {
-        let Some(url) = &self.url else { return Err(CloudError::Invalid.into()) };
+        let Some(service) = &self.service else { return Err(CloudError::Invalid.into()) };
         // One question at a time for a token; a no is not remembered.
-        self.known.try_get_with(token::hash(token), self.ask(url, token)).await
+        self.known.try_get_with(token::hash(token), self.ask(service, token)).await
     }
 
-    async fn ask(&self, url: &str, token: &str) -> Result<UserId, CloudError> {
+    async fn ask(&self, service: &Service, token: &str) -> Result<UserId, CloudError> {
         if token.len() > MOST_SENT {
             return Err(CloudError::Invalid);
         }
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(url, token)).await;
+        let answer = tokio::time::timeout(TIMEOUT, service.exchange(token)).await;
         let answer = answer.unwrap_or_else(|_| Err("no answer in time".to_owned()));
         let answer = answer.map_err(|error| {
             tracing::warn!(%error, "the verifier of cloud tokens could not be asked");
@@ -99,9 +106,16 @@ impl Verifier {
         }
     }
 
-    async fn exchange(&self, url: &str, token: &str) -> Result<Answer, String> {
+    async fn exists(&self, user: UserId) -> Result<bool, StoreError> {
+        Ok(users::find(&mut self.db.reader().await?, user).await?.is_some())
+    }
+}
+
+impl Service {
+    async fn exchange(&self, token: &str) -> Result<Answer, String> {
         let said = |error: reqwest::Error| error.without_url().to_string();
-        let request = self.client.post(url).header("accept", "application/json").json(&Question { token });
+        let request =
+            self.client.post(&*self.url).header("accept", "application/json").json(&Question { token });
         let mut response = request.send().await.map_err(said)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(format!("it answered {}", response.status().as_u16()));
@@ -114,9 +128,5 @@ impl Verifier {
             }
         }
         serde_json::from_slice(&body).map_err(|error| error.to_string())
-    }
-
-    async fn exists(&self, user: UserId) -> Result<bool, StoreError> {
-        Ok(users::find(&mut self.db.reader().await?, user).await?.is_some())
     }
 }

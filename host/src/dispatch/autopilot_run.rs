@@ -337,7 +337,7 @@ async fn make_issue(
         added.extend(followers::add(conn, issue.id, ("member", user), "autopilot", now).await?);
     }
     let run = IssueRun { leads, overlay, ..IssueRun::of(ready.leader.id) };
-    let task = enqueue::insert_issue_run(conn, issue.clone(), run, now).await?;
+    let task = enqueue::insert_issue_run(conn, &issue, run, now).await?;
     let actor = Actor::Agent { id: ready.leader.id, task_id: task.id };
     let activity = Activity::on_issue(workspace, issue.id, actor, "created", json!({}), now);
     activities::insert(conn, &activity).await?;

@@ -5,25 +5,81 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::comment::{self, NewComment};
+use super::comment::{self, NewComment, Posted};
 use super::enqueue::{self, EnqueueError, IssueRun};
+use super::overlay::Prepared;
 use super::{assign, permission};
 use crate::app::App;
 use crate::model::actor::Actor;
-use crate::model::issue::{Assignee, Comment, Issue, is_closed};
+use crate::model::ids::{AgentId, WorkspaceId};
+use crate::model::issue::{Assignee, Issue, is_closed};
+use crate::model::task::Task;
+use crate::model::time::Time;
+use crate::store::batch::Ids;
 use crate::store::issue_tree::{self, Sibling};
 use crate::store::{Conn, StoreError, issues, users, workspaces};
 
-/// A parent that must hear of its child.
-#[derive(Clone, Debug)]
-pub struct Notice {
-    parent: Issue,
-    content: String,
+/// What a parent was told, and who was queued for it.
+pub struct Told {
+    workspace_id: WorkspaceId,
+    posted: Posted,
+    queued: Option<Task>,
 }
 
-/// Runs in the transaction that ended the child. The parent is held until its end, so that
-/// of two children that end together exactly one is the last.
-pub async fn notice(conn: &mut Conn, before: &Issue, after: &Issue) -> Result<Option<Notice>, StoreError> {
+/// Writes to the parent that its child was the last, and queues whoever has it, in the
+/// transaction that ended the child. The parent is held until its end, so that of two children
+/// that end together exactly one is the last. What forbids a task does not forbid the end. Tell
+/// of it with [`tell`].
+pub async fn write(
+    conn: &mut Conn,
+    actor: Actor,
+    (before, after): (&Issue, &Issue),
+    mut overlays: Prepared,
+    now: Time,
+) -> Result<Option<Told>, StoreError> {
+    let Some((parent, content)) = notice(conn, before, after).await? else { return Ok(None) };
+    let new = NewComment {
+        issue_id: parent.id,
+        workspace_id: parent.workspace_id,
+        author_type: "system",
+        author_id: Uuid::nil(),
+        content,
+        kind: "system",
+        parent_id: None,
+        source_task_id: None,
+        attachments: Vec::new(),
+    };
+    let posted = comment::insert(conn, new.at(now), Ids::of([])).await?;
+    let mut queued = None;
+    if let Some(run) = run(conn, actor, &parent).await? {
+        let overlay = overlays.of(run.agent_id);
+        let run = IssueRun { trigger: Some(posted.comment.clone()), overlay, ..run };
+        match enqueue::insert_issue_run(conn, &parent, run, now).await {
+            Ok(task) => queued = Some(task),
+            Err(EnqueueError::AlreadyPending) => {}
+            Err(EnqueueError::Store(error)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(issue.id = %parent.id, %error, "nobody goes on with an issue whose children are over");
+            }
+        }
+    }
+    Ok(Some(Told { workspace_id: parent.workspace_id, posted, queued }))
+}
+
+/// Tells clients and the daemon, after the commit.
+pub fn tell(app: &App, told: Told) {
+    comment::tell(app, told.posted);
+    if let Some(task) = &told.queued {
+        enqueue::announce(app, told.workspace_id, task);
+    }
+}
+
+/// The parent that must hear of its child, and what it hears.
+async fn notice(
+    conn: &mut Conn,
+    before: &Issue,
+    after: &Issue,
+) -> Result<Option<(Issue, String)>, StoreError> {
     if before.is_closed() || !after.is_closed() {
         return Ok(None);
     }
@@ -40,56 +96,40 @@ pub async fn notice(conn: &mut Conn, before: &Issue, after: &Issue) -> Result<Op
     let prefix = workspaces::find_issue_prefix(conn, after.workspace_id).await?;
     let mention = mention(conn, &parent).await?;
     let content = format!("{mention}{}", words(&closed, after, &prefix, &parent));
-    Ok(Some(Notice { parent, content }))
-}
-
-/// Writes the comment and queues whoever has the parent. Best effort: the child is over.
-pub async fn tell(app: &App, actor: Actor, notice: Notice) {
-    let Notice { parent, content } = notice;
-    let posted = comment::post(
-        app,
-        NewComment {
-            issue_id: parent.id,
-            workspace_id: parent.workspace_id,
-            author_type: "system",
-            author_id: Uuid::nil(),
-            content,
-            kind: "system",
-            parent_id: None,
-            source_task_id: None,
-            attachments: Vec::new(),
-        },
-    );
-    let queued = match posted.await {
-        Ok(trigger) => start(app, actor, &parent, trigger).await,
-        Err(error) => Err(error.into()),
-    };
-    match queued {
-        Ok(()) | Err(EnqueueError::AlreadyPending) => {}
-        Err(error) => tracing::warn!(issue.id = %parent.id, %error, "an issue was not told of its children"),
-    }
+    Ok(Some((parent, content)))
 }
 
 /// An agent that has the parent starts whoever ended the child; a squad's leader only for
 /// somebody who may start that leader.
-async fn start(app: &App, actor: Actor, parent: &Issue, trigger: Comment) -> Result<(), EnqueueError> {
-    let run = match parent.assignee() {
-        Some(Assignee::Agent(id)) => IssueRun::of(id),
+async fn run(conn: &mut Conn, actor: Actor, parent: &Issue) -> Result<Option<IssueRun>, StoreError> {
+    match parent.assignee() {
+        Some(Assignee::Agent(id)) => Ok(Some(IssueRun::of(id))),
         Some(Assignee::Squad(id)) => {
-            let mut conn = app.db.reader().await?;
-            let by = permission::of_actor(&mut conn, actor).await?;
+            let by = permission::of_actor(conn, actor).await?;
             let workspace = parent.workspace_id;
-            let Some(squad) = assign::find_squad(&mut conn, workspace, id).await? else { return Ok(()) };
-            let leader = assign::find_agent(&mut conn, workspace, squad.leader_id).await?;
-            let Some(leader) = leader else { return Ok(()) };
-            if !permission::may_invoke(&mut conn, &leader, by, workspace).await? {
-                return Ok(());
-            }
-            IssueRun { leads: Some(id), ..IssueRun::of(leader.id) }
+            let Some(squad) = assign::find_squad(conn, workspace, id).await? else { return Ok(None) };
+            let Some(leader) = assign::find_agent(conn, workspace, squad.leader_id).await? else {
+                return Ok(None);
+            };
+            let may = permission::may_invoke(conn, &leader, by, workspace).await?;
+            Ok(may.then(|| IssueRun { leads: Some(id), ..IssueRun::of(leader.id) }))
         }
-        Some(Assignee::Member(_)) | None => return Ok(()),
-    };
-    enqueue::issue_run(app, parent, IssueRun { trigger: Some(trigger), ..run }).await.map(drop)
+        Some(Assignee::Member(_)) | None => Ok(None),
+    }
+}
+
+/// Whom the end of this issue would start on its parent, if it were the last.
+pub async fn candidate(conn: &mut Conn, child: &Issue) -> Result<Option<AgentId>, StoreError> {
+    let Some(parent) = child.parent_issue_id else { return Ok(None) };
+    let Some(parent) = issues::find(conn, parent).await? else { return Ok(None) };
+    match parent.assignee() {
+        Some(Assignee::Agent(id)) => Ok(Some(id)),
+        Some(Assignee::Squad(id)) => {
+            let squad = assign::find_squad(conn, parent.workspace_id, id).await?;
+            Ok(squad.map(|squad| squad.leader_id))
+        }
+        Some(Assignee::Member(_)) | None => Ok(None),
+    }
 }
 
 /// What came to its end.

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::lifecycle::to_the_end;
 use super::permission::Principal;
 use super::route::Author;
-use super::{escalation, followers, triggers};
+use super::triggers::Start;
+use super::{enqueue, escalation, followers, triggers};
 use crate::app::App;
 use crate::live::events::Event;
 use crate::model::actor::Actor;
@@ -18,6 +19,7 @@ use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId, IssueId, TaskId, WorkspaceId};
 use crate::model::issue::{Comment, Issue};
 use crate::model::subscriber::Subscriber;
+use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::batch::Ids;
 use crate::store::{Conn, StoreError, attachments, comments, issues, resolutions};
@@ -48,19 +50,28 @@ pub async fn write(
 ) -> Result<Comment, StoreError> {
     let app = app.clone();
     to_the_end(async move {
-        let comment = post(&app, new).await?;
-        triggers::start(&app, &issue, &comment, &[by], &suppressed).await;
+        let uploads = Ids::of(new.attachments.iter().copied());
+        let comment = new.at(app.clock.now());
+        let overlays = triggers::equip(&app, &issue, &comment, &[by]).await;
+        let start = Start { suppressed, overlays };
+        let workspace = issue.workspace_id;
+        let (posted, queued): (Posted, Vec<Task>) = app
+            .db
+            .write(move |c| {
+                Box::pin(async move {
+                    let posted = insert(c, comment, uploads).await?;
+                    let queued = triggers::queue(c, &issue, &posted.comment, &[by], start).await?;
+                    Ok::<_, StoreError>((posted, queued))
+                })
+            })
+            .await?;
+        let comment = tell(&app, posted);
+        for task in &queued {
+            enqueue::announce(&app, workspace, task);
+        }
         Ok(comment)
     })
     .await
-}
-
-/// Stores the comment and tells clients. Starts nobody.
-pub async fn post(app: &App, new: NewComment) -> Result<Comment, StoreError> {
-    let uploads = Ids::of(new.attachments.iter().copied());
-    let comment = new.at(app.clock.now());
-    let posted = app.db.write(move |c| Box::pin(insert(c, comment, uploads))).await?;
-    Ok(tell(app, posted))
 }
 
 impl NewComment {
@@ -102,7 +113,7 @@ pub fn tell(app: &App, posted: Posted) -> Comment {
 
 /// A comment that was stored, and what clients are told with it.
 pub struct Posted {
-    comment: Comment,
+    pub comment: Comment,
     /// For the event alone.
     issue: Option<Issue>,
     attachments: Vec<Attachment>,

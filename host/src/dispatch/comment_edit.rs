@@ -8,20 +8,25 @@ use uuid::Uuid;
 
 use super::cancel::{self, Cancelled};
 use super::lifecycle::to_the_end;
-use super::{permission, triggers};
+use super::overlay::Prepared;
+use super::permission::Principal;
+use super::triggers::Start;
+use super::{enqueue, permission, triggers};
 use crate::app::App;
 use crate::model::actor::Actor;
 use crate::model::attachment::{Attachment, AttachmentBody};
 use crate::model::comment_body::CommentBody;
 use crate::model::ids::{AgentId, CommentId};
-use crate::model::issue::{Comment, Issue};
+use crate::model::issue::Comment;
+use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::batch::Ids;
 use crate::store::task_cancels::CancelScope;
 use crate::store::{Conn, StoreError, attachments, comments, issues};
 
-/// Gives the comment another text and, if they are given, other uploads of its issue. When that says something else, the tasks it started
-/// are cancelled, and whom it is for now is started. `None` when there is no such comment.
+/// Gives the comment another text and, if they are given, other uploads of its issue. When
+/// that says something else, the tasks it started are cancelled, and whom it is for now is
+/// started. `None` when there is no such comment.
 ///
 /// Agents are started only if both the editor and the author may start them; the task is
 /// still the author's doing.
@@ -35,18 +40,22 @@ pub async fn edit(
 ) -> Result<Option<Comment>, StoreError> {
     let app = app.clone();
     to_the_end(async move {
+        let overlays = equip(&app, by, id, &content).await;
+        let start = Start { suppressed, overlays };
         let now = app.clock.now();
         let edited: Option<Edited> = app
             .db
-            .write(move |c| Box::pin(async move { store(c, id, &content, uploads, now).await }))
+            .write(move |c| Box::pin(async move { store(c, by, id, &content, uploads, start, now).await }))
             .await?;
         let Some(Edited { comment, attachments, restart }) = edited else { return Ok(None) };
         let attachments = AttachmentBody::list(&attachments, app.flags.public_url.as_deref());
         let payload = || json!({"comment": CommentBody { attachments, ..CommentBody::from(&comment) }});
         app.events.by(by, comment.workspace_id, "comment:updated", payload);
-        if let Some(Restart { issue, cancelled }) = restart {
+        if let Some(Restart { cancelled, queued }) = restart {
             cancelled.announce(&app).await;
-            restart_for(&app, by, &issue, &comment, &suppressed).await;
+            for task in &queued {
+                enqueue::announce(&app, comment.workspace_id, task);
+            }
         }
         Ok(Some(comment))
     })
@@ -61,15 +70,17 @@ struct Edited {
 }
 
 struct Restart {
-    issue: Issue,
     cancelled: Cancelled,
+    queued: Vec<Task>,
 }
 
 async fn store(
     conn: &mut Conn,
+    by: Actor,
     id: CommentId,
     content: &str,
     uploads: Option<Vec<Uuid>>,
+    start: Start,
     now: Time,
 ) -> Result<Option<Edited>, StoreError> {
     let Some(before) = comments::find(conn, id).await? else { return Ok(None) };
@@ -83,22 +94,37 @@ async fn store(
         return Ok(Some(Edited { comment, attachments, restart: None }));
     }
     let cancelled = cancel::in_transaction(conn, CancelScope::TriggerComment(id), now).await?;
-    let issue = issues::find(conn, comment.issue_id).await?;
-    Ok(Some(Edited { comment, attachments, restart: issue.map(|issue| Restart { issue, cancelled }) }))
+    let queued = match issues::find(conn, comment.issue_id).await? {
+        Some(issue) => {
+            let gates = gates(conn, by, &comment).await?;
+            triggers::queue(conn, &issue, &comment, &gates, start).await?
+        }
+        None => Vec::new(),
+    };
+    Ok(Some(Edited { comment, attachments, restart: Some(Restart { cancelled, queued }) }))
 }
 
-async fn restart_for(app: &App, by: Actor, issue: &Issue, comment: &Comment, suppressed: &BTreeSet<AgentId>) {
-    let gates = async {
+/// The editor, and the author.
+async fn gates(conn: &mut Conn, by: Actor, comment: &Comment) -> Result<[Principal; 2], StoreError> {
+    Ok([permission::of_actor(conn, by).await?, triggers::principal_of(conn, comment).await?])
+}
+
+/// For whom the comment would be with this text.
+async fn equip(app: &App, by: Actor, id: CommentId, content: &str) -> Prepared {
+    if app.composio.is_none() {
+        return Prepared::default();
+    }
+    let found = async {
         let mut conn = app.db.reader().await?;
-        let editor = permission::of_actor(&mut conn, by).await?;
-        let author = triggers::principal_of(&mut conn, comment).await?;
-        Ok::<_, StoreError>([editor, author])
+        let Some(comment) = comments::find(&mut conn, id).await? else { return Ok(None) };
+        let Some(issue) = issues::find(&mut conn, comment.issue_id).await? else { return Ok(None) };
+        let gates = gates(&mut conn, by, &comment).await?;
+        Ok::<_, StoreError>(Some((Comment { content: content.to_owned(), ..comment }, issue, gates)))
     };
-    match gates.await {
-        Ok(gates) => triggers::start(app, issue, comment, &gates, suppressed).await,
-        Err(error) => {
-            tracing::error!(comment.id = %comment.id, %error, "a comment was edited and started nobody");
-        }
+    match found.await {
+        Ok(Some((comment, issue, gates))) => triggers::equip(app, &issue, &comment, &gates).await,
+        // What cannot be read is found again where the edit is stored.
+        Ok(None) | Err(_) => Prepared::default(),
     }
 }
 

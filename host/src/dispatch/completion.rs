@@ -81,19 +81,6 @@ pub async fn insert(
     comment::insert(conn, new.at(now), Ids::of([])).await.map(Some)
 }
 
-/// As [`insert`], for a run that has ended already. A failure is logged: it has ended whether
-/// or not anybody reads of it.
-pub async fn post(app: &App, workspace_id: WorkspaceId, task: &Task, word: Word) {
-    let (now, of) = (app.clock.now(), task.clone());
-    let posted: Result<_, StoreError> =
-        app.db.write(move |c| Box::pin(async move { insert(c, workspace_id, &of, word, now).await })).await;
-    match posted {
-        Ok(Some(posted)) => drop(comment::tell(app, posted)),
-        Ok(None) => {}
-        Err(error) => tracing::warn!(task.id = %task.id, %error, "what a run ended with was not posted"),
-    }
-}
-
 /// The agent's answer in a chat; nothing when it printed nothing.
 pub fn answer(task: &Task, output: &str, now: Time) -> Option<Reply> {
     if task.chat_session_id.is_none() || output.is_empty() {

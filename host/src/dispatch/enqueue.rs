@@ -67,9 +67,10 @@ impl IssueRun {
 pub async fn issue_run(app: &App, issue: &Issue, run: IssueRun) -> Result<Task, EnqueueError> {
     let run = run.equipped(app).await;
     let now = app.clock.now();
-    let issue = issue.clone();
     let workspace_id = issue.workspace_id;
-    let task: Task = app.db.write(move |c| Box::pin(insert_issue_run(c, issue, run, now))).await?;
+    let issue = issue.clone();
+    let task: Task =
+        app.db.write(move |c| Box::pin(async move { insert_issue_run(c, &issue, run, now).await })).await?;
     announce(app, workspace_id, &task);
     Ok(task)
 }
@@ -77,11 +78,11 @@ pub async fn issue_run(app: &App, issue: &Issue, run: IssueRun) -> Result<Task, 
 /// As [`issue_run`], inside a transaction. Tell with [`announce`] after its commit.
 pub async fn insert_issue_run(
     conn: &mut Conn,
-    issue: Issue,
+    issue: &Issue,
     run: IssueRun,
     now: Time,
 ) -> Result<Task, EnqueueError> {
-    let originator_user_id = originator::of_issue_task(conn, &issue, run.trigger.as_ref()).await?;
+    let originator_user_id = originator::of_issue_task(conn, issue, run.trigger.as_ref()).await?;
     let head = pull_requests::find_reviewed_head(conn, issue.id).await?;
     let new = NewTask {
         context: head.map(|sha| json!({"head_sha": sha})),
@@ -90,7 +91,7 @@ pub async fn insert_issue_run(
         originator_user_id,
         runtime_mcp_overlay: run.overlay.servers,
         runtime_connected_apps: run.overlay.apps,
-        ..on_issue(conn, &issue, run.agent_id, run.leads, run.trigger.as_ref(), now).await?
+        ..on_issue(conn, issue, run.agent_id, run.leads, run.trigger.as_ref(), now).await?
     };
     tasks::insert(conn, new).await?.ok_or(EnqueueError::AlreadyPending)
 }

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::enqueue::{self, EnqueueError, Fallback, IssueRun};
 use super::route::Run;
-use crate::app::App;
 use crate::model::ids::{AgentId, IssueId, TaskId};
 use crate::model::issue::Issue;
 use crate::model::task::Task;
@@ -18,35 +17,29 @@ const PATIENCE: i64 = 300;
 /// More is as good as never, and keeps dates within what they can be.
 const MOST_PATIENCE: i64 = 10 * 365 * 24 * 60 * 60;
 
-/// Queues a run, and lets another agent stand by for it. Both or neither are stored: a run
-/// that starts at once must find whom to stand down.
-pub async fn issue_run(app: &App, issue: &Issue, run: IssueRun, fallback: Run) -> Result<Task, EnqueueError> {
-    let run = run.equipped(app).await;
-    let now = app.clock.now();
-    let (queued_on, workspace_id) = (issue.clone(), issue.workspace_id);
-    let task: Task = app
-        .db
-        .write(move |c| {
-            Box::pin(async move {
-                let trigger = run.trigger.clone();
-                let primary = enqueue::insert_issue_run(c, queued_on.clone(), run, now).await?;
-                let workspace = workspaces::find(c, workspace_id).await?;
-                let after = workspace.and_then(|workspace| patience(&workspace.settings));
-                if let (Some(trigger), Some(after)) = (trigger, after) {
-                    let Run { agent_id, leads } = fallback;
-                    let fallback = Fallback { agent_id, leads, trigger, primary: primary.id, after };
-                    let stored = enqueue::insert_fallback(c, &queued_on, fallback, now).await;
-                    // An agent that was retired meanwhile cannot stand by.
-                    if let Err(EnqueueError::Store(error)) = stored {
-                        return Err(error.into());
-                    }
-                }
-                Ok::<_, EnqueueError>(primary)
-            })
-        })
-        .await?;
-    enqueue::announce(app, workspace_id, &task);
-    Ok(task)
+/// Stores a run and lets another agent stand by for it, in one transaction: a run that starts
+/// at once must find whom to stand down. Tell with [`enqueue::announce`] after its commit.
+pub async fn insert_issue_run(
+    conn: &mut Conn,
+    issue: &Issue,
+    run: IssueRun,
+    fallback: Run,
+    now: Time,
+) -> Result<Task, EnqueueError> {
+    let trigger = run.trigger.clone();
+    let primary = enqueue::insert_issue_run(conn, issue, run, now).await?;
+    let workspace = workspaces::find(conn, issue.workspace_id).await?;
+    let after = workspace.and_then(|workspace| patience(&workspace.settings));
+    if let (Some(trigger), Some(after)) = (trigger, after) {
+        let Run { agent_id, leads } = fallback;
+        let fallback = Fallback { agent_id, leads, trigger, primary: primary.id, after };
+        let stored = enqueue::insert_fallback(conn, issue, fallback, now).await;
+        // An agent that was retired meanwhile cannot stand by.
+        if let Err(EnqueueError::Store(error)) = stored {
+            return Err(error.into());
+        }
+    }
+    Ok(primary)
 }
 
 /// Ends what stands by for a task that has started. Nobody is told: nobody was told of it.

@@ -183,14 +183,14 @@ pub(super) async fn queue(
     issue: &Issue,
     change: Change<'_>,
     actor: Actor,
-    (handoff_note, overlay): (Option<String>, Prepared),
+    (handoff_note, mut overlays): (Option<String>, Prepared),
     now: Time,
 ) -> Result<Option<Task>, StoreError> {
     let by = permission::of_actor(conn, actor).await?;
     let Some(run) = assign::will_enqueue(conn, issue, change, actor, by).await? else { return Ok(None) };
-    let overlay = overlay.of(run.agent_id);
+    let overlay = overlays.of(run.agent_id);
     let run = IssueRun { leads: run.leads, handoff_note, overlay, ..IssueRun::of(run.agent_id) };
-    match enqueue::insert_issue_run(conn, issue.clone(), run, now).await {
+    match enqueue::insert_issue_run(conn, issue, run, now).await {
         Ok(task) => Ok(Some(task)),
         Err(EnqueueError::Store(error)) => Err(error),
         Err(error) => {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::assign::{self, Change};
 use super::cancel::{self, Cancelled};
-use super::child_done::Notice;
+use super::child_done::Told;
 use super::lifecycle::to_the_end;
 use super::overlay::{self, Prepared};
 use super::{autopilot, child_done, enqueue, followers, issue_create};
@@ -89,16 +89,19 @@ pub async fn update(
 ) -> Result<Updated, UpdateError> {
     let app = app.clone();
     to_the_end(async move {
-        let overlay = if options.suppress_run {
-            Prepared::default()
-        } else {
-            overlay::of_update(&app, actor, id, &patch).await
+        let overlays = Overlays {
+            own: if options.suppress_run {
+                Prepared::default()
+            } else {
+                overlay::of_update(&app, actor, id, &patch).await
+            },
+            parents: overlay::of_end(&app, id, &patch).await,
         };
         let now = app.clock.now();
         let described = patch.description.is_some();
         let batch = options.batch;
         let stored =
-            app.db.write(move |c| Box::pin(store(c, actor, id, patch, (options, overlay), now))).await?;
+            app.db.write(move |c| Box::pin(store(c, actor, id, patch, (options, overlays), now))).await?;
         let changes = Changes { before: &stored.before, after: &stored.after, described };
         let workspace = stored.after.workspace_id;
         app.events.by(actor, workspace, "issue:updated", || changes.event(&stored.prefix, batch));
@@ -114,8 +117,8 @@ pub async fn update(
                 cancel::all(&app, CancelScope::Issue(id)).await?;
             }
         }
-        if let Some(notice) = stored.notice {
-            child_done::tell(&app, actor, notice).await;
+        if let Some(told) = stored.parent_told {
+            child_done::tell(&app, told);
         }
         Ok(Updated { issue: stored.after, prefix: stored.prefix })
     })
@@ -131,7 +134,13 @@ struct Stored {
     cancelled: Cancelled,
     ended_runs: Vec<EndedRun>,
     queued: Option<Task>,
-    notice: Option<Notice>,
+    parent_told: Option<Told>,
+}
+
+/// For the run that follows on the issue, and for one on its parent.
+struct Overlays {
+    own: Prepared,
+    parents: Prepared,
 }
 
 async fn store(
@@ -139,7 +148,7 @@ async fn store(
     actor: Actor,
     id: IssueId,
     patch: Patch,
-    (options, overlay): (Options, Prepared),
+    (options, overlays): (Options, Overlays),
     now: Time,
 ) -> Result<Stored, UpdateError> {
     if patch.may_cancel() {
@@ -181,11 +190,12 @@ async fn store(
     } else {
         let assignee_changed = changes.assignee();
         let change = Change::Updated { assignee_changed, previous_status: &before.status };
-        issue_create::queue(conn, &after, change, actor, (options.handoff_note, overlay), now).await?
+        issue_create::queue(conn, &after, change, actor, (options.handoff_note, overlays.own), now).await?
     };
-    let notice = child_done::notice(conn, &before, &after).await?;
+    let parent_told = child_done::write(conn, actor, (&before, &after), overlays.parents, now).await?;
     let prefix = workspaces::find_issue_prefix(conn, after.workspace_id).await?;
-    Ok(Stored { before, after, prefix, followers: added, activities, cancelled, ended_runs, queued, notice })
+    let followers = added;
+    Ok(Stored { before, after, prefix, followers, activities, cancelled, ended_runs, queued, parent_told })
 }
 
 /// A new parent or project must be there, in the same workspace, and no issue may hang

@@ -13,6 +13,7 @@ use super::claim::PREPARE_LEASE;
 use super::comment::{self, Posted};
 use super::completion::Word;
 use super::overlay::Overlay;
+use super::quick_create::Told;
 use super::{completion, ended, escalation, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::agent::Agent;
@@ -131,7 +132,7 @@ pub async fn complete(
         if let Some(posted) = effects.posted.take() {
             comment::tell(&app, posted);
         }
-        quick_create::completed(&app, &task).await;
+        quick_create::tell(&app, &task, effects.told.take());
         completion::chat_done(&app, workspace_id, &task, effects.reply.as_ref());
         announce(&app, workspace_id, &task, &effects, "task:completed");
         Ok(Some(task))
@@ -153,7 +154,6 @@ pub async fn fail(
     }
     to_the_end(async move {
         let now = app.clock.now();
-        let error = failure.error.clone();
         let words = Words {
             reply: completion::apology(&task, &failure.error, &failure.reason, now),
             comment: completion::error(&task, &failure.error),
@@ -175,7 +175,7 @@ pub async fn fail(
                 if let Some(posted) = effects.posted.take() {
                     comment::tell(&app, posted);
                 }
-                quick_create::failed(&app, &task, &error).await;
+                quick_create::tell(&app, &task, effects.told.take());
             }
         }
         announce(&app, workspace_id, &task, &effects, "task:failed");
@@ -199,6 +199,8 @@ struct Words {
 #[derive(Default)]
 struct Effects {
     posted: Option<Posted>,
+    /// What whoever asked for an issue is told.
+    told: Option<Told>,
     reply: Option<Reply>,
     retry: Option<Task>,
     /// The agent as its status is now.
@@ -245,6 +247,7 @@ async fn completed(
         }
         _ => None,
     };
+    let told = quick_create::completed(conn, &task, now).await?;
     if let Some(issue) = task.issue_id
         && task_transitions::stamp_first_execution(conn, issue, now).await?
     {
@@ -255,7 +258,7 @@ async fn completed(
     let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
     let runs = autopilot_follow::task(conn, &task, now).await?;
     let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
-    Ok(Some(End { task, effects: Some(Effects { posted, reply, retry: None, agent, runs, wake }) }))
+    Ok(Some(End { task, effects: Some(Effects { posted, told, reply, retry: None, agent, runs, wake }) }))
 }
 
 async fn failed(
@@ -290,11 +293,15 @@ async fn failed(
         Some(word) => completion::insert(conn, workspace_id, &task, word, now).await?,
         None => None,
     };
+    let told = match retry {
+        Some(_) => None,
+        None => quick_create::failed(conn, &task, &failure.error, now).await?,
+    };
     tokens::delete_of_task(conn, task.id).await?;
     let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
     let runs = autopilot_follow::task(conn, &task, now).await?;
     let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
-    Ok(Some(End { task, effects: Some(Effects { posted, reply, retry, agent, runs, wake }) }))
+    Ok(Some(End { task, effects: Some(Effects { posted, told, reply, retry, agent, runs, wake }) }))
 }
 
 /// Somebody else ended the task first, or it is not that far. Its tokens go only if it is

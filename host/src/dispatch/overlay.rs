@@ -2,9 +2,12 @@
 //! queue: a daemon must never find it there without. Best effort: whatever goes wrong, the
 //! task is queued without.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use thiserror::Error;
 
+use super::child_done;
 use super::issue_create::NewIssue;
 use super::issue_update::Patch;
 use super::preview::{self, Considered, Trigger};
@@ -14,7 +17,7 @@ use crate::composio::{Composio, session};
 use crate::model::actor::Actor;
 use crate::model::edit::Edit;
 use crate::model::ids::{AgentId, IssueId};
-use crate::model::issue::Assignee;
+use crate::model::issue::{Assignee, is_closed};
 use crate::store::{StoreError, agents, connections, issues};
 
 /// Secret: never logged, never shown but in the claim.
@@ -72,22 +75,30 @@ async fn build(app: &App, composio: &Composio, id: AgentId) -> Result<Overlay, O
     Ok(Overlay { servers, apps })
 }
 
-/// An overlay, and the agent that it is for: whom a write starts is decided once more where
+/// Overlays, by the agents that they are for: whom a write starts is decided once more where
 /// it is stored.
 #[derive(Debug, Default)]
-pub struct Prepared(Option<(AgentId, Overlay)>);
+pub struct Prepared(HashMap<AgentId, Overlay>);
 
 impl Prepared {
-    /// For the task of this agent; nothing when it was made for another.
-    pub fn of(self, agent: AgentId) -> Overlay {
-        self.0.filter(|(of, _)| *of == agent).map(|(_, overlay)| overlay).unwrap_or_default()
+    /// For the task of this agent; nothing when none was made for it.
+    pub fn of(&mut self, agent: AgentId) -> Overlay {
+        self.0.remove(&agent).unwrap_or_default()
+    }
+
+    /// For a task of each of these.
+    pub async fn each(app: &App, agents: impl IntoIterator<Item = AgentId>) -> Self {
+        let mut prepared = Self::default();
+        for agent in agents {
+            prepared.0.insert(agent, prepare(app, agent).await);
+        }
+        prepared
     }
 
     async fn first(app: &App, foretold: Result<Vec<Trigger>, StoreError>) -> Self {
         // What cannot be read is found again where the write is stored.
-        let Some(trigger) = foretold.unwrap_or_default().into_iter().next() else { return Self::default() };
-        let agent = trigger.run.agent_id;
-        Self(Some((agent, prepare(app, agent).await)))
+        let first = foretold.unwrap_or_default().into_iter().next();
+        Self::each(app, first.map(|trigger| trigger.run.agent_id)).await
     }
 }
 
@@ -120,4 +131,24 @@ pub async fn of_update(app: &App, actor: Actor, id: IssueId, patch: &Patch) -> P
     let found = async { issues::find(&mut app.db.reader().await?, id).await };
     let Ok(Some(issue)) = found.await else { return Prepared::default() };
     Prepared::first(app, preview::of_update(app, issue.workspace_id, actor, vec![id], &wish).await).await
+}
+
+/// For the run that the end of an issue would start on its parent.
+pub async fn of_end(app: &App, id: IssueId, patch: &Patch) -> Prepared {
+    let ends = patch.status.as_deref().is_some_and(is_closed);
+    if !ends || app.composio.is_none() {
+        return Prepared::default();
+    }
+    let candidate = async {
+        let mut conn = app.db.reader().await?;
+        match issues::find(&mut conn, id).await? {
+            Some(issue) => child_done::candidate(&mut conn, &issue).await,
+            None => Ok(None),
+        }
+    };
+    let candidate = candidate.await.unwrap_or_else(|error: StoreError| {
+        tracing::warn!(issue.id = %id, %error, "a parent's task is queued without connected apps");
+        None
+    });
+    Prepared::each(app, candidate).await
 }

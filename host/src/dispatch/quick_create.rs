@@ -109,34 +109,41 @@ fn context(prompt: &Prompt) -> Value {
 }
 
 /// What whoever asked is told.
-struct Told {
+pub struct Told {
     item: InboxItem,
     follower: Option<Subscriber>,
 }
 
-/// The run is done: the issue that it made is bound to it, or its absence is reported.
-/// Nothing for a task of another kind.
-pub async fn completed(app: &App, task: &Task) {
-    let Some(document) = task.quick_create() else { return };
-    let (actor, task, now) = (agent_of(task), task.clone(), app.clock.now());
-    // On the heap: most ends of a task never come here.
-    let told: Result<_, StoreError> =
-        Box::pin(app.db.write(move |c| Box::pin(async move { settle(c, &task, &document, now).await })))
-            .await;
-    tell(app, actor, told);
+/// The run is done: the issue that it made is bound to it, or its absence is reported, in the
+/// transaction that ends the run. Nothing for a task of another kind. Tell of it with [`tell`].
+pub async fn completed(conn: &mut Conn, task: &Task, now: Time) -> Result<Option<Told>, StoreError> {
+    match task.quick_create() {
+        // On the heap: most ends of a task never come here.
+        Some(document) => Box::pin(settle(conn, task, &document, now)).await,
+        None => Ok(None),
+    }
 }
 
-/// The run broke off and is not tried again.
-pub async fn failed(app: &App, task: &Task, error: &str) {
-    let Some(document) = task.quick_create() else { return };
-    let (actor, task, now) = (agent_of(task), task.clone(), app.clock.now());
-    let error = redact::text(error);
-    let told: Result<_, StoreError> = Box::pin(
-        app.db
-            .write(move |c| Box::pin(async move { report_failure(c, &task, &document, &error, now).await })),
-    )
-    .await;
-    tell(app, actor, told);
+/// As [`completed`], for a run that broke off and is not tried again. The error may hold
+/// secrets.
+pub async fn failed(
+    conn: &mut Conn,
+    task: &Task,
+    error: &str,
+    now: Time,
+) -> Result<Option<Told>, StoreError> {
+    match task.quick_create() {
+        Some(document) => Box::pin(report_failure(conn, task, &document, &redact::text(error), now)).await,
+        None => Ok(None),
+    }
+}
+
+/// Tells whoever asked what came of it, after the commit.
+pub fn tell(app: &App, task: &Task, told: Option<Told>) {
+    let Some(Told { item, follower }) = told else { return };
+    let actor = Actor::Agent { id: task.agent_id, task_id: task.id };
+    followers::tell(app, item.workspace_id, actor, follower.as_slice());
+    app.events.by(actor, item.workspace_id, "inbox:new", || item.added());
 }
 
 async fn settle(
@@ -206,20 +213,4 @@ async fn report_failure(
     };
     inbox::insert(conn, &item).await?;
     Ok(Some(Told { item, follower: None }))
-}
-
-/// Best effort: the run has ended whether or not anybody hears of it.
-fn tell(app: &App, actor: Actor, told: Result<Option<Told>, StoreError>) {
-    match told {
-        Ok(None) => {}
-        Ok(Some(Told { item, follower })) => {
-            followers::tell(app, item.workspace_id, actor, follower.as_slice());
-            app.events.by(actor, item.workspace_id, "inbox:new", || item.added());
-        }
-        Err(error) => tracing::warn!(%error, "whoever asked for an issue was not told what came of it"),
-    }
-}
-
-fn agent_of(task: &Task) -> Actor {
-    Actor::Agent { id: task.agent_id, task_id: task.id }
 }

@@ -143,7 +143,7 @@ pub async fn remove_profile(
         let (now, shown) = (app.clock.now(), to_everybody(&app));
         let gone =
             app.db.write(move |c| Box::pin(removed_profile(c, workspace, profile, shown, now))).await?;
-        app.hub.profiles_changed(workspace, Some(profile));
+        app.wakeups.profiles_changed(workspace, Some(profile));
         tell(&app, actor, workspace, &gone, &json!({"deleted_runtime_profile_id": profile}));
         Ok::<_, Stopped>(())
     })

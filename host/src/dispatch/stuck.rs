@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::autopilot_follow::{self, Ended};
+use super::comment::{self, Posted};
 use super::overlay::Overlay;
+use super::quick_create::Told;
 use super::{completion, ended, lifecycle, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::failure;
@@ -56,7 +58,7 @@ pub async fn fail_all(app: &App, stuck: Stuck, limit: i64, until: Instant) -> Re
                 settled.failed += 1;
                 settled.retried += usize::from(row.retry.is_some());
                 agents.insert(row.failed.agent_id);
-                row.announce(app, stuck).await;
+                row.announce(app, stuck);
             }
             Err(error) => {
                 tracing::error!(task.id = %id, error = ?error, "a stuck task could not be failed");
@@ -93,6 +95,10 @@ struct Row {
     failed: Task,
     workspace_id: Option<WorkspaceId>,
     retry: Option<Task>,
+    /// What its issue is told of the end.
+    posted: Option<Posted>,
+    /// What whoever asked for an issue is told.
+    told: Option<Told>,
     /// The issue that went back to `todo`, as it is now.
     put_back: Option<Issue>,
     /// Runs of autopilots that ended with the task.
@@ -139,16 +145,22 @@ async fn settle(conn: &mut Conn, failed: Task, overlay: Overlay, now: Time) -> R
         Some(issue) if retry.is_none() => put_back_issue(conn, issue, now).await?,
         _ => None,
     };
-    if retry.is_none()
-        && let (error, reason) = (failed.error.as_deref(), failed.failure_reason.as_deref())
-        && let Some(reply) =
-            completion::apology(&failed, error.unwrap_or_default(), reason.unwrap_or_default(), now)
-    {
-        sessions::insert_reply(conn, &reply).await?;
+    let (mut posted, mut told) = (None, None);
+    // A run that is tried again has not had its last word.
+    if retry.is_none() {
+        let error = failed.error.as_deref().unwrap_or_default();
+        let reason = failed.failure_reason.as_deref().unwrap_or_default();
+        if let Some(reply) = completion::apology(&failed, error, reason, now) {
+            sessions::insert_reply(conn, &reply).await?;
+        }
+        if let (Some(word), Some(workspace)) = (completion::error(&failed, error), workspace_id) {
+            posted = completion::insert(conn, workspace, &failed, word, now).await?;
+        }
+        told = quick_create::failed(conn, &failed, error, now).await?;
     }
     let wake = task_transitions::list_waiting_runtimes(conn, failed.agent_id, failed.runtime_id).await?;
     let runs = autopilot_follow::task(conn, &failed, now).await?;
-    Ok(Row { failed, workspace_id, retry, put_back, runs, wake })
+    Ok(Row { failed, workspace_id, retry, posted, told, put_back, runs, wake })
 }
 
 async fn put_back_issue(conn: &mut Conn, id: IssueId, now: Time) -> Result<Option<Issue>, StoreError> {
@@ -160,7 +172,7 @@ async fn put_back_issue(conn: &mut Conn, id: IssueId, now: Time) -> Result<Optio
 
 impl Row {
     /// Tells clients and daemons.
-    async fn announce(&self, app: &App, stuck: Stuck) {
+    fn announce(self, app: &App, stuck: Stuck) {
         match stuck {
             Stuck::NotClaimed { .. } => metrics::queued_expired(self.failed.source()),
             Stuck::NotStarted { .. } => metrics::lease_expired(self.failed.source()),
@@ -168,16 +180,13 @@ impl Row {
         }
         lifecycle::wake(app, &self.wake);
         let Some(workspace_id) = self.workspace_id else { return };
-        match &self.retry {
-            Some(next) => wakeup::queued(app, workspace_id, next),
-            None => {
-                let error = self.failed.error.as_deref().unwrap_or_default();
-                if let Some(word) = completion::error(&self.failed, error) {
-                    completion::post(app, workspace_id, &self.failed, word).await;
-                }
-                quick_create::failed(app, &self.failed, error).await;
-            }
+        if let Some(next) = &self.retry {
+            wakeup::queued(app, workspace_id, next);
         }
+        if let Some(posted) = self.posted {
+            comment::tell(app, posted);
+        }
+        quick_create::tell(app, &self.failed, self.told);
         if let Some(issue) = &self.put_back {
             app.events.system(workspace_id, "issue:updated", || put_back_event(issue));
         }

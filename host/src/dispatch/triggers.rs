@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::enqueue::{self, EnqueueError, IssueRun};
 use super::escalation;
+use super::overlay::Prepared;
 use super::permission::{self, Principal};
 use super::route::{Author, Facts, Root, Routing, Run, Trigger, route};
 use crate::app::App;
 use crate::model::ids::{AgentId, CommentId, SquadId};
 use crate::model::issue::{Assignee, Comment, Issue};
 use crate::model::mention::{Mention, MentionKind, first_call, mentions};
+use crate::model::task::Task;
 use crate::store::batch::Ids;
 use crate::store::routing::{self, Started};
 use crate::store::{Conn, StoreError, agents, comments};
@@ -48,54 +51,81 @@ impl Plan {
     }
 }
 
-/// Starts whom the comment is for. A failure is logged: the comment stands.
+/// What the agents that a comment would start are given of their connected apps: made before
+/// the comment is stored, where whom it is for is decided once more.
+pub(super) async fn equip(app: &App, issue: &Issue, comment: &Comment, gates: &[Principal]) -> Prepared {
+    if app.composio.is_none() {
+        return Prepared::default();
+    }
+    let plan = async { plan_for(&mut app.db.reader().await?, issue, comment, gates).await };
+    // What cannot be read is found again where the comment is stored.
+    let triggers = plan.await.map(|plan| plan.routing.triggers).unwrap_or_default();
+    Prepared::each(app, triggers.into_iter().map(|trigger| trigger.run.agent_id)).await
+}
+
+/// Queues whom a stored comment is for, in the transaction that stores it: a comment that is
+/// there has its tasks. What forbids a task does not forbid the comment. Tell of the tasks
+/// with [`enqueue::announce`] after the commit.
 ///
 /// `gates` are all those on whose behalf the agents are started; each must be allowed to.
-pub(super) async fn start(
-    app: &App,
+pub(super) async fn queue(
+    conn: &mut Conn,
     issue: &Issue,
     comment: &Comment,
     gates: &[Principal],
-    suppressed: &BTreeSet<AgentId>,
-) {
-    let plan = match plan_for(app, issue, comment, gates).await {
-        Ok(plan) => plan,
-        Err(error) => {
-            tracing::error!(comment.id = %comment.id, %error, "a comment was stored and started nobody");
-            return;
-        }
-    };
-    let (triggers, fallback) = plan.without(suppressed);
-    for trigger in triggers {
+    Start { suppressed, mut overlays }: Start,
+) -> Result<Vec<Task>, StoreError> {
+    let plan = plan_for(conn, issue, comment, gates).await?;
+    let (triggers, fallback) = plan.without(&suppressed);
+    let mut wanted: Vec<(i64, Trigger)> = (0..).zip(triggers).collect();
+    // In one order, so that two comments that start the same agents do not wait for each other.
+    wanted.sort_by_key(|(_, trigger)| trigger.run.agent_id);
+    let mut queued = Vec::new();
+    for (place, trigger) in wanted {
+        let agent = trigger.run.agent_id;
         let run = IssueRun {
             leads: trigger.run.leads,
             trigger: Some(comment.clone()),
-            ..IssueRun::of(trigger.run.agent_id)
+            overlay: overlays.of(agent),
+            ..IssueRun::of(agent)
         };
-        let queued = match fallback {
-            Some(fallback) => escalation::issue_run(app, issue, run, fallback).await,
-            None => enqueue::issue_run(app, issue, run).await,
+        // Whoever is named first is the first of them in every list.
+        let now = comment.updated_at + TimeDelta::microseconds(place);
+        let inserted = match fallback {
+            Some(fallback) => escalation::insert_issue_run(conn, issue, run, fallback, now).await,
+            None => enqueue::insert_issue_run(conn, issue, run, now).await,
         };
-        match queued {
+        match inserted {
+            Ok(task) => queued.push((place, task)),
             // Already pending: somebody was faster, and that task reads this comment too.
-            Ok(_) | Err(EnqueueError::AlreadyPending) => {}
+            Err(EnqueueError::AlreadyPending) => {}
+            Err(EnqueueError::Store(error)) => return Err(error),
             Err(error) => tracing::warn!(
-                comment.id = %comment.id, agent.id = %trigger.run.agent_id, %error,
+                comment.id = %comment.id, agent.id = %agent, %error,
                 "an agent that a comment is for was not started"
             ),
         }
     }
+    queued.sort_by_key(|(place, _)| *place);
+    Ok(queued.into_iter().map(|(_, task)| task).collect())
+}
+
+/// What the author of a comment says of those whom it is for.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    /// Agents that the comment shall not start.
+    pub suppressed: BTreeSet<AgentId>,
+    pub overlays: Prepared,
 }
 
 async fn plan_for(
-    app: &App,
+    conn: &mut Conn,
     issue: &Issue,
     comment: &Comment,
     gates: &[Principal],
 ) -> Result<Plan, StoreError> {
-    let mut conn = app.db.reader().await?;
     let parent = match comment.parent_id {
-        Some(id) => comments::find(&mut conn, id).await?,
+        Some(id) => comments::find(conn, id).await?,
         None => None,
     };
     let draft = Draft {
@@ -104,7 +134,7 @@ async fn plan_for(
         parent: parent.as_ref(),
         id: Some(comment.id),
     };
-    plan(&mut conn, issue, draft, gates).await
+    plan(conn, issue, draft, gates).await
 }
 
 /// Decides for a comment that may not be stored yet.

@@ -10,7 +10,7 @@ use axum::http::uri::PathAndQuery;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Prefixes under `/api` whose root takes a slash.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 13] = [
     "workspaces",
     "issues",
     "agents",
@@ -23,6 +23,7 @@ const ROOTS: [&str; 12] = [
     "tokens",
     "comments",
     "chat",
+    "inbox",
 ];
 
 /// Takes the slash off where it means nothing, before routes are matched.

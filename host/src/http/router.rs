@@ -1,10 +1,10 @@
 //! Every URL, readable top to bottom.
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
-use axum::{Json, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,11 +33,11 @@ pub fn public(app: App) -> Router {
         .merge(daemon::routes(&app))
         .merge(user::routes(&app))
         .split_for_parts();
-    let document = document::finished(document);
+    let document = document::served(document);
     let cors = cors::layer(&app.flags.allowed_origins);
     // The document describes the API, and so neither itself nor the page that shows it.
     let router = routes
-        .route("/api/openapi.json", get(async move || Json(document.clone())))
+        .route("/api/openapi.json", get(async move || document))
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::asset))
         .fallback(guard::page_not_found);

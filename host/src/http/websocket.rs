@@ -15,10 +15,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at}
 
 use crate::live::lines::{End, Ending, Outlet, Pace};
 
-/// How often a ping goes out; nine tenths of [`PONG_WAIT`].
-const PING_EVERY: Duration = Duration::from_secs(54);
-/// How long the other side may stay silent.
-const PONG_WAIT: Duration = Duration::from_mins(1);
 /// How long one frame may take to be written.
 const WRITE_WAIT: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
@@ -38,6 +34,8 @@ pub struct Inbound {
     stream: SplitStream<WebSocket>,
     end: End,
     proof: Proof,
+    /// How long the other side may stay silent.
+    silence: Duration,
     deadline: Instant,
     writer: JoinHandle<()>,
 }
@@ -48,11 +46,12 @@ pub fn no_handshake() -> Response {
     (StatusCode::BAD_REQUEST, version, "Bad Request\n").into_response()
 }
 
-/// Starts writing what comes out of the line and gives back the side to read from.
-pub fn open(socket: WebSocket, outlet: Outlet, end: End, proof: Proof) -> Inbound {
+/// Starts writing what comes out of the line and gives back the side to read from. The other
+/// side may stay silent so long, and is pinged when nine tenths of that are over.
+pub fn open(socket: WebSocket, outlet: Outlet, end: End, proof: Proof, silence: Duration) -> Inbound {
     let (sink, stream) = socket.split();
-    let writer = tokio::spawn(write(sink, outlet, end.clone()));
-    Inbound { stream, end, proof, deadline: Instant::now() + PONG_WAIT, writer }
+    let writer = tokio::spawn(write(sink, outlet, end.clone(), silence * 9 / 10));
+    Inbound { stream, end, proof, silence, deadline: Instant::now() + silence, writer }
 }
 
 impl Inbound {
@@ -77,7 +76,7 @@ impl Inbound {
                 }
             };
             if self.proof == Proof::Message || matches!(message, Message::Pong(_)) {
-                self.deadline = Instant::now() + PONG_WAIT;
+                self.deadline = Instant::now() + self.silence;
             }
             match message {
                 Message::Text(text) => return Some(text.as_str().to_owned()),
@@ -105,8 +104,8 @@ impl Inbound {
     }
 }
 
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut outlet: Outlet, end: End) {
-    let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+async fn write(mut sink: SplitSink<WebSocket, Message>, mut outlet: Outlet, end: End, ping_every: Duration) {
+    let mut pings = interval_at(Instant::now() + ping_every, ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ending = loop {
         let message = tokio::select! {

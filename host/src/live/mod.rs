@@ -1,5 +1,6 @@
 //! Who is here now, and what just happened. Memory only, safe to lose.
 
+pub mod bus;
 pub mod events;
 pub mod hub;
 pub mod lines;

@@ -1,45 +1,57 @@
-//! Which runtimes have new work, told to their daemons and to whoever else listens.
+//! Which runtimes have new work, and which profiles changed, told to the daemons whom it
+//! concerns: those with a socket here at once, those on other nodes over the bus.
 
-use tokio::sync::broadcast;
+use uuid::Uuid;
 
+use super::bus::{Hint, Outbox};
 use super::hub::Hub;
-use crate::model::ids::{RuntimeId, TaskId};
-
-/// How many hints a slow listener may miss before it loses the oldest; it then has to
-/// treat every runtime as woken.
-const BACKLOG: usize = 1024;
+use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
 
 #[derive(Clone)]
 pub struct Wakeups {
     hub: Hub,
-    sender: broadcast::Sender<RuntimeId>,
+    /// Absent where there are no other nodes.
+    outbox: Option<Outbox>,
 }
 
 impl Wakeups {
-    pub fn new(hub: Hub) -> Self {
-        Self { hub, sender: broadcast::channel(BACKLOG).0 }
+    pub fn new(hub: Hub, outbox: Option<Outbox>) -> Self {
+        Self { hub, outbox }
     }
 
     /// Something may have become claimable on the runtime: a task ended, or its agent got
     /// more room.
     pub fn bump(&self, runtime: RuntimeId) {
-        self.wake(runtime, None);
+        self.tell(Hint::Task { runtime, task: None });
     }
 
     /// A task became claimable on the runtime.
     pub fn queued(&self, runtime: RuntimeId, task: TaskId) {
-        self.wake(runtime, Some(task));
+        self.tell(Hint::Task { runtime, task: Some(task) });
     }
 
-    /// Hears of every runtime that is woken here.
-    pub fn subscribe(&self) -> broadcast::Receiver<RuntimeId> {
-        self.sender.subscribe()
+    /// A custom runtime of the workspace was added, changed or removed; `profile` says which.
+    pub fn profiles_changed(&self, workspace: WorkspaceId, profile: Option<Uuid>) {
+        self.tell(Hint::Profiles { workspace, profile });
     }
 
-    fn wake(&self, runtime: RuntimeId, task: Option<TaskId>) {
-        // Fails only when nobody listens. Before the daemon hears: its claim must not find
-        // an older verdict.
-        let _ = self.sender.send(runtime);
-        self.hub.task_available(runtime, task);
+    /// What waits for other nodes.
+    pub(super) fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.as_ref()
+    }
+
+    /// To the sockets of this node alone.
+    pub(super) fn deliver(&self, hint: Hint) {
+        match hint {
+            Hint::Task { runtime, task } => self.hub.task_available(runtime, task),
+            Hint::Profiles { workspace, profile } => self.hub.profiles_changed(workspace, profile),
+        }
+    }
+
+    fn tell(&self, hint: Hint) {
+        self.deliver(hint);
+        if let Some(outbox) = &self.outbox {
+            outbox.push(hint);
+        }
     }
 }

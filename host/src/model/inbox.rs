@@ -1,6 +1,8 @@
 //! What a person is told.
 
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ids::{IssueId, UserId, WorkspaceId};
@@ -46,4 +48,37 @@ impl InboxItem {
             "created_at": seconds(self.created_at),
         }})
     }
+}
+
+/// An item as its recipient sees it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct InboxBody {
+    pub id: Uuid,
+    pub workspace_id: WorkspaceId,
+    pub recipient_type: String,
+    pub recipient_id: Uuid,
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `action_required`, `attention` or `info`.
+    pub severity: String,
+    pub issue_id: Option<IssueId>,
+    pub title: String,
+    pub body: Option<String>,
+    pub read: bool,
+    pub archived: bool,
+    #[serde(serialize_with = "super::time::as_seconds::serialize")]
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Time,
+    /// Of the issue that it is about.
+    pub issue_status: Option<String>,
+    pub actor_type: Option<String>,
+    pub actor_id: Option<Uuid>,
+    pub details: Value,
+}
+
+/// How much is unread in a workspace.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Unread {
+    pub workspace_id: WorkspaceId,
+    pub count: i64,
 }

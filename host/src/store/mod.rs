@@ -24,6 +24,7 @@ pub mod autopilot_runs;
 pub mod autopilot_settings;
 pub mod autopilots;
 pub mod batch;
+pub mod bus;
 pub mod chats;
 pub mod claim;
 pub mod claim_autopilot;

@@ -55,6 +55,11 @@ pub fn render() -> String {
         .unwrap_or_default()
 }
 
+/// Hints to or from other nodes: `sent`, `heard`, or `lost` on this side.
+pub fn hints(what: &'static str, count: usize) {
+    counter!("switchyard_bus_hints_total", "direction" => what).increment(count as u64);
+}
+
 /// A statement went to the database.
 pub fn db_statement() {
     counter!("switchyard_db_statements_total").increment(1);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,6 +50,9 @@ pub struct Gateway {
     /// What gateways that ran before on the same data logged.
     earlier_log: RefCell<Vec<String>>,
 }
+
+/// Far above what any line of the log takes to arrive.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a gateway is started with.
 #[derive(Clone, Debug)]
@@ -191,6 +195,20 @@ impl Gateway {
         let mut lines = self.earlier_log.borrow().clone();
         lines.extend(self.process.borrow().log());
         lines
+    }
+
+    /// The lines with this text in them, once there are so many: what was logged of an answer may
+    /// arrive after the answer.
+    pub async fn logged(&self, text: &str, count: usize) -> Vec<String> {
+        let find = async || loop {
+            let lines: Vec<String> = self.log().into_iter().filter(|line| line.contains(text)).collect();
+            if lines.len() >= count {
+                return lines;
+            }
+            tokio::task::yield_now().await;
+        };
+        let found = tokio::time::timeout(PATIENCE, find()).await;
+        found.unwrap_or_else(|_| panic!("`{text}` was not logged {count} times:\n{}", self.log().join("\n")))
     }
 
     /// The test makes the gateway log an error with this text in it.

@@ -66,6 +66,7 @@ mod world;
 pub use client::{Call, Client, Payload, id_of};
 pub use form::Form;
 pub use gateway::{Gateway, Setup, run, run_with};
+pub use process::command;
 pub use reply::{Reply, check_members, check_values};
 pub use routes::DAEMON_ROUTES;
 pub use seed::{ahead, fresh_token, hash, over};

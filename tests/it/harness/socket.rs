@@ -141,6 +141,30 @@ impl Socket {
         }
     }
 
+    /// Waits for a ping, with nothing else before it; answering it is up to the library, which
+    /// does so when the next thing is read or sent.
+    pub async fn pinged(&mut self) {
+        let received = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+        let received = received.expect("no ping for a minute");
+        assert!(matches!(received, Some(Ok(Message::Ping(_)))), "expected a ping, got {received:?}");
+    }
+
+    /// Sends this again and again and reads nothing, so that no ping is ever answered; ends when
+    /// the other side has gone.
+    pub async fn talk_without_listening(&mut self, frame: Value) {
+        let text = frame.to_string();
+        let mut every = tokio::time::interval(Duration::from_millis(100));
+        let talk = async {
+            loop {
+                every.tick().await;
+                if self.stream.send(Message::text(text.clone())).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, talk).await.expect("it still listened after a minute");
+    }
+
     /// Reads until the other side closes; gives the code it closed with, if it said one.
     pub async fn closed(&mut self) -> Option<u16> {
         let mut code = None;

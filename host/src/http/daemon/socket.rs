@@ -79,7 +79,7 @@ pub(super) async fn upgrade(
     );
     let upgrade = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
     Ok(upgrade.on_upgrade(async move |socket| {
-        let inbound = websocket::open(socket, outlet, line.end.clone(), Proof::Pong);
+        let inbound = websocket::open(socket, outlet, line.end.clone(), Proof::Pong, app.socket_timeout);
         serve(&app, &caller, &carried, line, inbound).await;
     }))
 }

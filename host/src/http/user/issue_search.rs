@@ -2,33 +2,20 @@
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
+use super::search_query::SearchSent;
 use crate::app::App;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
 use crate::http::issue_path;
-use crate::http::query::{self, Query};
+use crate::http::query::Query;
 use crate::model::issue_body::IssueBody;
 use crate::model::search::Terms;
 use crate::store::issue_search::{self, Hit, Search};
 use crate::store::{Conn, StoreError, workspaces};
-
-const PAGE: i64 = 20;
-const LARGEST_PAGE: i64 = 50;
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct SearchSent {
-    /// A phrase, words, a number, or an identifier.
-    q: Option<String>,
-    limit: Option<String>,
-    offset: Option<String>,
-    /// `true`: issues that are over too.
-    include_closed: Option<String>,
-}
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct FoundIssues {
@@ -67,16 +54,15 @@ pub(super) async fn search(
     scope: Scope,
     Query(sent): Query<SearchSent>,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<FoundIssues>), Error> {
-    let q = sent.q.unwrap_or_default();
-    let terms = Terms::read(&q).ok_or_else(|| Error::bad_request("q parameter is required"))?;
+    let terms = sent.terms()?;
     let number = terms.phrase.parse().ok().filter(|number| *number > 0);
     let mut wanted = Search {
         workspace_id: scope.workspace_id,
         number: number.or_else(|| issue_path::number(&terms.phrase)),
         terms,
-        include_closed: sent.include_closed.as_deref() == Some("true"),
-        limit: query::limit(sent.limit.as_deref(), PAGE, LARGEST_PAGE),
-        offset: query::offset(sent.offset.as_deref()),
+        include_closed: sent.closed_too(),
+        limit: sent.limit(),
+        offset: sent.offset(),
     };
     let mut conn = app.db.reader().await?;
     let hits = issue_search::search(&mut conn, &wanted).await?;

@@ -22,6 +22,7 @@ mod comment_query;
 mod comments;
 mod composio;
 mod evaluation;
+mod inbox;
 mod invitations;
 mod issue_batch;
 mod issue_children;
@@ -50,6 +51,7 @@ mod runtime_profiles;
 mod runtime_requests;
 mod runtime_usage;
 mod runtimes;
+mod search_query;
 mod skill_files;
 mod skill_import;
 mod skills;
@@ -100,6 +102,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(attachment_bytes::routes(app))
         .merge(uploads::routes(app))
         .merge(composio::routes(app))
+        .merge(inbox::routes(app))
 }
 
 /// A route of its own behind a token. What it does not serve is refused before anybody is

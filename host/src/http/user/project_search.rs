@@ -4,32 +4,20 @@ use std::cmp::Reverse;
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::search_query::SearchSent;
 use crate::app::App;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::Scope;
-use crate::http::query::{self, Query};
+use crate::http::query::Query;
 use crate::model::project::ProjectBody;
 use crate::model::search::Terms;
 use crate::store::projects;
 
-const PAGE: i64 = 20;
-const LARGEST_PAGE: i64 = 50;
 /// The last reason for a match that lies in the title.
 const IN_TITLE: u8 = 3;
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct SearchSent {
-    /// A phrase or words.
-    q: Option<String>,
-    limit: Option<String>,
-    offset: Option<String>,
-    /// `true`: projects that are over too.
-    include_closed: Option<String>,
-}
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct FoundProjects {
@@ -59,9 +47,7 @@ pub(super) async fn search(
     scope: Scope,
     Query(sent): Query<SearchSent>,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<FoundProjects>), Error> {
-    let terms = Terms::read(&sent.q.unwrap_or_default());
-    let terms = terms.ok_or_else(|| Error::bad_request("q parameter is required"))?;
-    let closed_too = sent.include_closed.as_deref() == Some("true");
+    let (terms, closed_too) = (sent.terms()?, sent.closed_too());
     let all = projects::list(&mut app.db.reader().await?, scope.workspace_id, None, None).await?;
     let open = all
         .into_iter()
@@ -73,10 +59,8 @@ pub(super) async fn search(
         open.filter_map(|project| tier(&project).map(|tier| (tier, project))).collect();
     hits.sort_by_key(|(tier, project)| (*tier, Reverse(project.updated_at), project.id));
     let total = hits.len();
-    let limit = query::limit(sent.limit.as_deref(), PAGE, LARGEST_PAGE);
-    let offset = query::offset(sent.offset.as_deref());
-    let (limit, offset) =
-        (usize::try_from(limit).unwrap_or(0), usize::try_from(offset).unwrap_or(usize::MAX));
+    let limit = usize::try_from(sent.limit()).unwrap_or(0);
+    let offset = usize::try_from(sent.offset()).unwrap_or(usize::MAX);
     let page = hits.into_iter().skip(offset).take(limit).map(|(tier, project)| show(&terms, tier, project));
     let found = FoundProjects { projects: page.collect(), total };
     let name = HeaderName::from_static("x-total-count");

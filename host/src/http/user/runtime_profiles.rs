@@ -191,7 +191,7 @@ async fn delete(app: App, scope: Scope, Path(path): Path<(String, String)>) -> R
 
 /// Browsers look at their runtimes again, and daemons at what they should register.
 fn tell(app: &App, scope: &Scope, profile: Uuid) {
-    app.hub.profiles_changed(scope.workspace_id, Some(profile));
+    app.wakeups.profiles_changed(scope.workspace_id, Some(profile));
     app.events.by(
         scope.actor,
         scope.workspace_id,

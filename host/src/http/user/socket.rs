@@ -209,7 +209,7 @@ async fn serve(app: &App, socket: WebSocket, user: UserId, workspace: WorkspaceI
         Ok(joined) => joined,
         Err(refused) => return refuse(socket, &refused.to_string()).await,
     };
-    let mut inbound = websocket::open(socket, outlet, line.end.clone(), Proof::Message);
+    let mut inbound = websocket::open(socket, outlet, line.end.clone(), Proof::Message, app.socket_timeout);
     while let Some(text) = inbound.next().await {
         let Ok(message) = serde_json::from_str::<ClientMessage>(&text) else { continue };
         let answer = tokio::select! {

@@ -1,0 +1,156 @@
+//! What daemons ought to hear at once, carried to the nodes where their sockets are. Hints only:
+//! one that is lost costs its daemon the time until the next poll.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::wakeups::Wakeups;
+use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
+use crate::store::bus::{LONGEST, Listener};
+use crate::store::{Db, StoreError};
+use crate::telemetry::metrics;
+
+/// Older nodes pass over what they do not know, so the channel stays when hints are added.
+const CHANNEL: &str = "switchyard_hints";
+/// How long hints are gathered before they go out together.
+const GATHER: Duration = Duration::from_millis(3);
+/// How many may wait to go out. There are more only while the database is away.
+const MOST: usize = 10_000;
+/// A hint is shorter than 150 bytes, and a word holds all of these.
+const MOST_IN_A_WORD: usize = 50;
+/// How long to wait for a database that cannot be reached.
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hint {
+    /// Something may be claimable on the runtime.
+    Task { runtime: RuntimeId, task: Option<TaskId> },
+    /// A custom runtime of the workspace was added, changed or removed.
+    Profiles { workspace: WorkspaceId, profile: Option<Uuid> },
+}
+
+/// Hints that wait to go out to other nodes. Cheap to clone; every clone is the same.
+#[derive(Clone, Default)]
+pub struct Outbox {
+    hints: Arc<Mutex<Vec<Hint>>>,
+    more: Arc<Notify>,
+}
+
+impl Outbox {
+    pub fn push(&self, hint: Hint) {
+        let mut hints = self.hints();
+        if hints.len() < MOST && hints.last() != Some(&hint) {
+            hints.push(hint);
+            self.more.notify_one();
+        }
+    }
+
+    fn take(&self) -> Vec<Hint> {
+        std::mem::take(&mut *self.hints())
+    }
+
+    fn hints(&self) -> MutexGuard<'_, Vec<Hint>> {
+        // A list is never left half changed.
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Word {
+    from: Uuid,
+    /// [`Hint`]s; newer nodes may send others.
+    hints: Vec<Value>,
+}
+
+/// Connects this node with the others until the gateway stops. Does nothing where there can be
+/// no others.
+pub async fn connect(db: &Db, wakeups: &Wakeups, stopping: &CancellationToken) -> Result<(), StoreError> {
+    let (Some(outbox), Some(listener)) = (wakeups.outbox(), db.listen(CHANNEL).await?) else {
+        return Ok(());
+    };
+    let node = Uuid::new_v4();
+    tokio::spawn(send(db.clone(), outbox.clone(), node, stopping.clone()));
+    tokio::spawn(hear(listener, wakeups.clone(), node, stopping.clone()));
+    Ok(())
+}
+
+async fn send(db: Db, outbox: Outbox, node: Uuid, stopping: CancellationToken) {
+    while stopping.run_until_cancelled(outbox.more.notified()).await.is_some() {
+        sleep(GATHER).await;
+        for hints in outbox.take().chunks(MOST_IN_A_WORD) {
+            let hints: Vec<Value> = hints.iter().filter_map(|hint| serde_json::to_value(hint).ok()).collect();
+            let count = hints.len();
+            let word = serde_json::to_string(&Word { from: node, hints }).unwrap_or_default();
+            debug_assert!(word.len() <= LONGEST, "{word}");
+            match db.say(CHANNEL, &word).await {
+                Ok(()) => metrics::hints("sent", count),
+                Err(error) => {
+                    metrics::hints("lost", count);
+                    tracing::warn!(%error, hints = count, "other nodes were not told of new work");
+                }
+            }
+        }
+    }
+}
+
+async fn hear(mut listener: Listener, wakeups: Wakeups, node: Uuid, stopping: CancellationToken) {
+    while let Some(heard) = stopping.run_until_cancelled(listener.next()).await {
+        match heard {
+            Ok(word) => deliver(&word, &wakeups, node),
+            Err(error) => {
+                tracing::warn!(%error, "other nodes cannot be heard");
+                stopping.run_until_cancelled(sleep(PAUSE)).await;
+            }
+        }
+    }
+}
+
+fn deliver(word: &str, wakeups: &Wakeups, node: Uuid) {
+    let Ok(word) = serde_json::from_str::<Word>(word) else { return };
+    if word.from == node {
+        return;
+    }
+    metrics::hints("heard", word.hints.len());
+    for hint in word.hints {
+        if let Ok(hint) = serde_json::from_value(hint) {
+            wakeups.deliver(hint);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_word_is_not_too_long() {
+        let hint = Hint::Task { runtime: RuntimeId::new(), task: Some(TaskId::new()) };
+        let other = Hint::Profiles { workspace: WorkspaceId::new(), profile: Some(Uuid::nil()) };
+        for hint in [hint, other] {
+            let hints = vec![serde_json::to_value(hint).unwrap(); MOST_IN_A_WORD];
+            let word = serde_json::to_string(&Word { from: Uuid::nil(), hints }).unwrap();
+            assert!(word.len() <= LONGEST, "{}", word.len());
+        }
+    }
+
+    #[test]
+    fn the_outbox_is_bounded_and_says_nothing_twice_in_a_row() {
+        let outbox = Outbox::default();
+        let hint = Hint::Task { runtime: RuntimeId::new(), task: None };
+        outbox.push(hint);
+        outbox.push(hint);
+        assert_eq!(outbox.take(), [hint]);
+        for _ in 0..=MOST {
+            outbox.push(Hint::Task { runtime: RuntimeId::new(), task: None });
+        }
+        assert_eq!(outbox.take().len(), MOST);
+    }
+}
