@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DATA ?= data
 
 .DEFAULT_GOAL := help
-.PHONY: help toolchain run demo test sim build bench lint fmt check clean
+.PHONY: help toolchain run demo test sim soak build bench lint fmt check clean
 SEEDS ?= 2000
 
 help: ## List the targets
@@ -27,6 +27,10 @@ test: toolchain ## Run every test, on SQLite and PostgreSQL
 sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, a fortieth on PostgreSQL
 	@.ci/postgres
 	SWITCHYARD_SIM_SEEDS=$(SEEDS) $(CARGO) test --workspace --test sim -- --nocapture
+
+soak: toolchain ## Kill the gateway 200 times under load, and drain 10,000 tasks, on both databases
+	@.ci/postgres
+	SWITCHYARD_KILLS=200 SWITCHYARD_DRAIN=10000 $(CARGO) test --workspace --test it -- --nocapture crashes drain
 
 build: toolchain ## Build target/release/switchyard
 	$(CARGO) build --release -p switchyard

@@ -52,6 +52,10 @@ impl Work {
         let mut socket = daemon.daemon_socket(&[runtime]).await;
         loop {
             while let Some(task) = daemon.claim(runtime).await {
+                // As seldom as can be: a runtime that is silent for minutes is taken for gone.
+                if self.claimed.borrow().len().is_multiple_of(16) {
+                    daemon.beat(runtime).await;
+                }
                 self.run(daemon, id_of(&task), task["agent_id"].as_str().unwrap()).await;
             }
             if self.completed.get() == tasks() {

@@ -91,7 +91,8 @@ async fn content(app: App, AttachmentInPath(found): AttachmentInPath) -> Result<
 
 /// A file by the address that whoever uploaded it was given.
 #[utoipa::path(get, path = "/uploads/{*key}", tag = "attachments", security(()), params(("key" = String, Path)),
-    responses((status = 200, description = "The bytes", body = String, content_type = "*/*"), (status = 404, description = "There is none")))]
+    responses((status = 200, description = "The bytes", body = String, content_type = "*/*"), 
+        (status = 404, description = "There is none", body = String, content_type = "text/plain")))]
 async fn upload(app: App, Path(key): Path<String>) -> Result<Response, Error> {
     let Some(parsed) = Key::parse(&key) else { return Ok(guard::page_not_found().await) };
     let failed = |error| Error::internal("failed to read the file", error);
