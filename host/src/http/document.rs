@@ -88,6 +88,9 @@ fn finished(mut document: OpenApi) -> OpenApi {
             .to_owned(),
     );
     document.info = info;
+    // The router's mark of a parameter that holds slashes is not one of the document's.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
