@@ -22,11 +22,11 @@ use crate::model::task::Task;
 use crate::model::task_body::TaskBody;
 use crate::store::{Conn, agent_targets, agents, messages, sessions, tasks};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(alone_scoped(app, routes!(cancel)))
-        .routes(alone_scoped(app, routes!(list_messages)))
-        .routes(alone_scoped(app, routes!(explain)))
+        .routes(alone_scoped(routes!(cancel)))
+        .routes(alone_scoped(routes!(list_messages)))
+        .routes(alone_scoped(routes!(explain)))
 }
 
 /// What goes under `/api/issues`.
