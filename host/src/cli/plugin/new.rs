@@ -40,7 +40,7 @@ macro_rules! sdk {
 }
 
 /// The SDK and the contract. They keep their places relative to each other.
-const SDK: [(&str, &str); 21] = sdk![
+const SDK: [(&str, &str); 22] = sdk![
     "plugins/sdk/Cargo.toml",
     "plugins/sdk/src/bindings.rs",
     "plugins/sdk/src/call.rs",
@@ -59,6 +59,7 @@ const SDK: [(&str, &str); 21] = sdk![
     "plugins/sdk-build/Cargo.toml",
     "plugins/sdk-build/src/lib.rs",
     "plugins/sdk-build/src/encode.rs",
+    "wit/imports.wit",
     "wit/stages.wit",
     "wit/types.wit",
     "wit/worlds.wit",
