@@ -65,7 +65,9 @@ impl Gateway {
         let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
         let app = build(&config, flags, Clock::system()).await?;
         let stopping = CancellationToken::new();
-        bus::connect(&app.db, &app.wakeups, &stopping).await.context("cannot listen to other nodes")?;
+        bus::connect(&app.db, &app.wakeups, &app.liveness, &stopping)
+            .await
+            .context("cannot listen to other nodes")?;
         tokio::spawn(app.liveness.clone().keep(stopping.clone()));
         if let Some(every) = config.sweep_every() {
             tokio::spawn(sweep::keep(app.clone(), every, stopping.clone()));
@@ -106,6 +108,7 @@ impl Gateway {
 pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Result<App> {
     let socket_timeout = config.socket_timeout()?;
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
+    db.set_exclusive(config.exclusive_database);
     let hub = Hub::default();
     let outbox = db.is_shared().then(Outbox::default);
     let outside = Outside {

@@ -22,16 +22,19 @@ impl Wakeups {
     /// Something may have become claimable on the runtime: a task ended, or its agent got
     /// more room.
     pub fn bump(&self, runtime: RuntimeId) {
+        self.hub.task_available(runtime, None);
         self.tell(Hint::Task { runtime, task: None });
     }
 
     /// A task became claimable on the runtime.
     pub fn queued(&self, runtime: RuntimeId, task: TaskId) {
+        self.hub.task_available(runtime, Some(task));
         self.tell(Hint::Task { runtime, task: Some(task) });
     }
 
     /// A custom runtime of the workspace was added, changed or removed; `profile` says which.
     pub fn profiles_changed(&self, workspace: WorkspaceId, profile: Option<Uuid>) {
+        self.hub.profiles_changed(workspace, profile);
         self.tell(Hint::Profiles { workspace, profile });
     }
 
@@ -40,16 +43,17 @@ impl Wakeups {
         self.outbox.as_ref()
     }
 
-    /// To the sockets of this node alone.
-    pub(super) fn deliver(&self, hint: Hint) {
-        match hint {
-            Hint::Task { runtime, task } => self.hub.task_available(runtime, task),
-            Hint::Profiles { workspace, profile } => self.hub.profiles_changed(workspace, profile),
-        }
+    /// As [`Wakeups::queued`] or [`Wakeups::bump`], on another node.
+    pub(super) fn task_elsewhere(&self, runtime: RuntimeId, task: Option<TaskId>) {
+        self.hub.task_available(runtime, task);
+    }
+
+    /// As [`Wakeups::profiles_changed`], on another node.
+    pub(super) fn profiles_elsewhere(&self, workspace: WorkspaceId, profile: Option<Uuid>) {
+        self.hub.profiles_changed(workspace, profile);
     }
 
     fn tell(&self, hint: Hint) {
-        self.deliver(hint);
         if let Some(outbox) = &self.outbox {
             outbox.push(hint);
         }
