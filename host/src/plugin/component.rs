@@ -28,6 +28,8 @@ pub struct Component {
     pub finished: Option<exports::finished::GuestIndices>,
     /// Served, whether or not this release calls it.
     pub stages: Vec<Stage>,
+    /// Whether its engine counts instructions.
+    pub counts: bool,
 }
 
 /// Compiles and links. Takes tens of milliseconds for a new component, so it must be off
@@ -66,6 +68,7 @@ pub fn load(engine: &Engine, cache: &Cache, bytes: &[u8], sha256: &str) -> Resul
         enrichment: indices!(enrichment, Stage::Enrichment),
         finished: indices!(finished, Stage::Finished),
         stages: Stage::ALL.into_iter().filter(|stage| serves(*stage)).collect(),
+        counts: wasmtime::Store::new(engine, ()).get_fuel().is_ok(),
         pre,
     };
     if component.stages.is_empty() {
