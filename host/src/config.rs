@@ -39,6 +39,9 @@ pub struct Config {
     /// Where compiled plugins are kept; absent means below the data dir.
     #[serde(default)]
     pub code_cache_dir: Option<PathBuf>,
+    /// Where secrets of plugins lie that are kept in files; absent means below the data dir.
+    #[serde(default)]
+    pub plugin_secrets_dir: Option<PathBuf>,
     /// Seconds between two sweeps; 0 sweeps only when an operator asks.
     pub sweep_every: u32,
     /// Seconds that the other side of a WebSocket may stay silent; it is pinged a little
@@ -63,13 +66,14 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 12] = [
     "listen",
     "admin_listen",
     "data_dir",
     "database_url",
     "plugins",
     "code_cache_dir",
+    "plugin_secrets_dir",
     "sweep_every",
     "socket_timeout",
     "max_upload_bytes",
@@ -86,6 +90,7 @@ impl Default for Config {
             database_url: None,
             plugins: None,
             code_cache_dir: None,
+            plugin_secrets_dir: None,
             sweep_every: 30,
             socket_timeout: 60,
             max_upload_bytes: 100 << 20,
@@ -120,6 +125,11 @@ impl Config {
     /// Where compiled plugins are kept.
     pub fn code_cache(&self) -> PathBuf {
         self.code_cache_dir.clone().unwrap_or_else(|| self.data_dir.join("code-cache"))
+    }
+
+    /// Where secrets of plugins lie.
+    pub fn plugin_secrets(&self) -> PathBuf {
+        self.plugin_secrets_dir.clone().unwrap_or_else(|| self.data_dir.join("plugin-secrets"))
     }
 
     /// Where uploaded files are kept.

@@ -32,6 +32,7 @@ use crate::live::wakeups::Wakeups;
 use crate::model::time::Clock;
 use crate::plugin;
 use crate::plugin::plugins::{Plugins, Settings};
+use crate::plugin::reach::{Outside, Values, Web};
 use crate::store::Db;
 use crate::telemetry;
 use crate::uploads::Uploads;
@@ -107,8 +108,18 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     let hub = Hub::default();
     let outbox = db.is_shared().then(Outbox::default);
-    let settings =
-        Settings { cache_dir: config.code_cache(), document: config.plugins.clone(), db: Some(db.clone()) };
+    let outside = Outside {
+        values: Values::Database(db.clone()),
+        web: Web::Network,
+        clock: clock.clone(),
+        secrets_dir: Some(config.plugin_secrets()),
+    };
+    let settings = Settings {
+        cache_dir: config.code_cache(),
+        document: config.plugins.clone(),
+        db: Some(db.clone()),
+        outside,
+    };
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());
     plugin::follow(plugins.clone());

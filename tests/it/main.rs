@@ -172,9 +172,11 @@ mod plugins_grants;
 /// … guests that misbehave.
 mod plugins_limits;
 /// … how a set comes to run: file, signal, restart, another node.
+mod plugins_reach;
 mod plugins_reload;
 /// … what these tests share.
 mod plugins_scene;
+mod plugins_web;
 /// … and from the daemon back.
 mod result_reports;
 /// `/api/runtimes` and runtime profiles, for people.

@@ -38,6 +38,8 @@ pub struct Step {
     pub queue_us: u64,
     pub instantiate_us: u64,
     pub guest_us: u64,
+    /// Waited for what the guest asked of the host.
+    pub host_us: u64,
     /// Shown as one JSON Patch on the claimed task, with secrets blotted out.
     #[serde(serialize_with = "as_patch")]
     pub changes: Vec<Change>,
@@ -143,6 +145,7 @@ impl Trace {
             queue_us: times.queue_us,
             instantiate_us: times.instantiate_us,
             guest_us: times.guest_us,
+            host_us: times.host_us,
             changes,
         });
     }

@@ -15,6 +15,7 @@ use super::history::{History, Member};
 use super::limits::Limits;
 use super::manifest;
 use super::plugin::{Entry, Plugin};
+use super::reach::{Outside, Secrets};
 use super::sandbox::describe;
 use super::source::Source;
 use super::stage::Stage;
@@ -28,6 +29,7 @@ pub struct Workshop {
     pub known: HashMap<String, Arc<Component>>,
     pub history: History,
     pub totals: Totals,
+    pub outside: Outside,
 }
 
 /// Where the components of a document come from.
@@ -117,6 +119,18 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
         let message = "stage `prepare` is not called by this release; leave it out of `stages`".to_owned();
         faults.extend(fault("stages", message));
     }
+    for import in component.imports.iter().filter(|import| !wanted.grants.covers(import)) {
+        let interface = format!("switchyard:plugin/{import}@1.0.0");
+        let message = format!("the component imports `{interface}`; grant `{import}` to it, or take another");
+        faults.extend(fault(&format!("grants/{import}"), message));
+    }
+    let secrets = Secrets::read(&wanted.grants.secrets, workshop.outside.secrets_dir.as_deref());
+    let secrets = secrets.unwrap_or_else(|unread| {
+        for (name, message) in unread {
+            faults.extend(fault(&format!("grants/secrets/{name}/from"), message));
+        }
+        Secrets::default()
+    });
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -129,7 +143,8 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
         grants: wanted.grants,
     };
     let totals = workshop.totals.of(&entry.name);
-    let plugin = Plugin::new(entry, description.version, component, workshop.pool.clone(), totals);
+    let reach = (secrets, &workshop.outside);
+    let plugin = Plugin::new(entry, description.version, component, workshop.pool.clone(), totals, reach);
     let bytes = bytes.filter(|_| matches!(wanted.source, Source::File(_)));
     Ok(Made { pointer: wanted.pointer, enabled: wanted.enabled, plugin, bytes })
 }

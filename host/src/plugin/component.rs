@@ -13,6 +13,7 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 
 use super::bindings::EveryStage;
 use super::bindings::exports::switchyard::plugin as exports;
+use super::grants::IMPORTS;
 use super::imports::Host;
 use super::stage::Stage;
 
@@ -30,6 +31,8 @@ pub struct Component {
     pub stages: Vec<Stage>,
     /// Whether its engine counts instructions.
     pub counts: bool,
+    /// What it imports that must be granted, out of [`IMPORTS`].
+    pub imports: Vec<&'static str>,
 }
 
 /// Compiles and links. Takes tens of milliseconds for a new component, so it must be off
@@ -39,7 +42,7 @@ pub fn load(engine: &Engine, cache: &Cache, bytes: &[u8], sha256: &str) -> Resul
     let mut linker: Linker<Host> = Linker::new(engine);
     EveryStage::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)
         .map_err(|error| format!("the host could not be linked: {error:#}"))?;
-    refuse_unknown_imports(engine, &compiled)?;
+    let imports = imports(engine, &compiled)?;
     let pre = linker
         .instantiate_pre(&compiled)
         .map_err(|error| format!("the component does not fit this host: {error:#}"))?;
@@ -69,6 +72,7 @@ pub fn load(engine: &Engine, cache: &Cache, bytes: &[u8], sha256: &str) -> Resul
         finished: indices!(finished, Stage::Finished),
         stages: Stage::ALL.into_iter().filter(|stage| serves(*stage)).collect(),
         counts: wasmtime::Store::new(engine, ()).get_fuel().is_ok(),
+        imports,
         pre,
     };
     if component.stages.is_empty() {
@@ -85,20 +89,27 @@ fn export_names(engine: &Engine, component: &wasmtime::component::Component) -> 
     component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect()
 }
 
-fn refuse_unknown_imports(engine: &Engine, component: &wasmtime::component::Component) -> Result<(), String> {
-    let known = [interface("log"), interface("types")];
+/// What must be granted of what it imports. What nobody offers is refused.
+fn imports(engine: &Engine, component: &wasmtime::component::Component) -> Result<Vec<&'static str>, String> {
+    let mut granted = Vec::new();
     for (name, _) in component.component_type().imports(engine) {
-        if known.iter().any(|known| known == name) {
+        if [interface("log"), interface("types")].iter().any(|free| free == name) {
+            continue;
+        }
+        if let Some(known) = IMPORTS.into_iter().find(|known| interface(known) == name) {
+            granted.push(known);
             continue;
         }
         let cure = if name.starts_with("wasi:") {
             "plugins have no WASI; build for wasm32-unknown-unknown, or with your tool's option that stubs WASI out"
+        } else if name.starts_with("switchyard:plugin/") {
+            "it is of another version of the contract; build with the SDK of this gateway"
         } else {
-            "a plugin may import `switchyard:plugin/log@1.0.0` and nothing else"
+            "a plugin may import `log`, `kv`, `http`, `secrets`, `clock` and `random` of `switchyard:plugin@1.0.0`"
         };
         return Err(format!("the component imports `{name}`, which this host does not offer: {cure}"));
     }
-    Ok(())
+    Ok(granted)
 }
 
 /// Compiled code on disk, by engine and digest. Whatever is wrong with a file only costs

@@ -20,6 +20,11 @@ pub struct Limits {
     pub max_output_bytes: usize,
     /// Calls of this plugin at once.
     pub max_concurrent: usize,
+    /// Requests that one call may send, and how long each may take.
+    pub http_calls: usize,
+    pub http_ms: u64,
+    /// What the plugin may keep between its calls.
+    pub kv_mib: u64,
 }
 
 impl Default for Limits {
@@ -31,6 +36,9 @@ impl Default for Limits {
             max_input_bytes: 1 << 20,
             max_output_bytes: 1 << 20,
             max_concurrent: 16,
+            http_calls: 8,
+            http_ms: 1000,
+            kv_mib: 16,
         }
     }
 }

@@ -21,7 +21,9 @@ mod manifest;
 #[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]
 pub mod plugin;
 pub mod plugins;
+pub mod reach;
 pub mod reader;
+pub mod reader_grants;
 pub mod report;
 mod sandbox;
 pub mod size;

@@ -19,6 +19,7 @@ use super::error::PluginError;
 use super::grants::Grants;
 use super::imports::Host;
 use super::limits::{Limits, MAX_ITEMS};
+use super::reach::{Outside, Reach, Secrets};
 use super::report::{Report, Times};
 use super::sandbox::{Returned, Sandbox};
 use super::size::{self, Size};
@@ -64,7 +65,8 @@ pub struct Plugin {
     /// Shared by all plugins: what the pool of instances holds.
     pool: Arc<Semaphore>,
     breaker: Breaker,
-    counters: Counters,
+    reach: Arc<Reach>,
+    counters: Arc<Counters>,
     /// Those of every plugin that has had this name.
     totals: Arc<Counters>,
 }
@@ -76,8 +78,12 @@ impl Plugin {
         component: Arc<Component>,
         pool: Arc<Semaphore>,
         totals: Arc<Counters>,
+        (secrets, outside): (Secrets, &Outside),
     ) -> Self {
+        let counters = Arc::<Counters>::default();
+        let both = [counters.clone(), totals.clone()];
         Self {
+            reach: Reach::new(&entry.name, &entry.grants, secrets, &entry.limits, outside, both),
             name: entry.name,
             version,
             sha256: component.sha256.clone(),
@@ -90,7 +96,7 @@ impl Plugin {
             component,
             pool,
             breaker: Breaker::default(),
-            counters: Counters::default(),
+            counters,
             totals,
         }
     }
@@ -201,9 +207,10 @@ impl Plugin {
             return Report { times: Times::queued(queued), ..Report::refused(PluginError::Overloaded) };
         };
         let times = Times::queued(queued);
-        let mut sandbox = Sandbox::new(&self.component, &self.name, &subject.task_id, &self.limits);
+        let names = (self.name.as_str(), subject.task_id.as_str());
+        let mut sandbox = Sandbox::new(&self.component, names, &self.limits, Some(self.reach.clone()));
         let report = sandbox.run(&self.component, &self.limits, times, call).await;
-        for counters in [&self.counters, &*self.totals] {
+        for counters in [&self.counters, &self.totals] {
             counters.dropped_lines(sandbox.dropped_lines());
         }
         report
@@ -237,7 +244,7 @@ impl Plugin {
             }
             accept(value).map_err(PluginError::InvalidOutput)
         });
-        for counters in [&self.counters, &*self.totals] {
+        for counters in [&self.counters, &self.totals] {
             counters.record(result.as_ref().err(), report.times.total_us());
         }
         match &result {

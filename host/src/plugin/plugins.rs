@@ -16,6 +16,7 @@ use super::document::{Document, DocumentFormat, Fault};
 use super::engine;
 use super::generation::{Generation, Origin};
 use super::history::{History, KEPT, Kept};
+use super::reach::Outside;
 use super::watch::{Seen, look};
 use crate::model::time::{Clock, Time};
 use crate::store::{Db, StoreError};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub document: Option<PathBuf>,
     /// Where sets are kept; absent means nowhere.
     pub db: Option<Db>,
+    /// What guests reach.
+    pub outside: Outside,
 }
 
 /// A handle; cheap to clone.
@@ -47,6 +50,7 @@ struct Inner {
     made: Mutex<Vec<Arc<Generation>>>,
     refused: Mutex<Option<Arc<Refused>>>,
     totals: Totals,
+    outside: Outside,
     /// What the configured document looked like when the first set was made.
     seen: OnceLock<Seen>,
     /// Held while a set is being made; there is one maker at a time.
@@ -126,6 +130,7 @@ impl Plugins {
             made: Mutex::default(),
             refused: Mutex::default(),
             totals: Totals::default(),
+            outside: settings.outside,
             seen: OnceLock::new(),
             applying: Arc::default(),
         })))
@@ -332,6 +337,7 @@ impl Plugins {
             known,
             history: self.0.history.clone(),
             totals: self.0.totals.clone(),
+            outside: self.0.outside.clone(),
         }
     }
 

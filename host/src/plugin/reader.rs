@@ -3,30 +3,36 @@
 use serde_json::{Map, Value};
 
 use super::document::{Fault, Wanted};
-use super::grants::{Grants, View, is_closed, is_variable};
 use super::limits::Limits;
 use super::plugin::OnError;
 use super::source::Source;
 use super::stage::Stage;
 
 const MAX_NAME: usize = 64;
-const MAX_LIST: usize = 256;
 
 /// Reads one entry, member by member.
 pub struct Reader<'a> {
     map: &'a Map<String, Value>,
-    at: String,
-    name: Option<String>,
-    faults: &'a mut Vec<Fault>,
+    pub(super) at: String,
+    pub(super) name: Option<String>,
+    pub(super) faults: &'a mut Vec<Fault>,
 }
 
-/// The keys of a `[[plugin]]`, of its limits and of its grants.
+/// The keys of a `[[plugin]]` and of its limits.
 pub const KEYS: [&str; 9] =
     ["name", "source", "sha256", "stages", "enabled", "on_error", "config", "limits", "grants"];
 
-pub const LIMIT_KEYS: [&str; 6] =
-    ["cpu_ms", "wall_ms", "memory_mib", "max_input_bytes", "max_output_bytes", "max_concurrent"];
-pub const GRANT_KEYS: [&str; 3] = ["env", "write", "view"];
+pub const LIMIT_KEYS: [&str; 9] = [
+    "cpu_ms",
+    "wall_ms",
+    "memory_mib",
+    "max_input_bytes",
+    "max_output_bytes",
+    "max_concurrent",
+    "http_calls",
+    "http_ms",
+    "kv_mib",
+];
 
 impl<'a> Reader<'a> {
     pub fn read(entry: &'a Value, at: String, faults: &'a mut Vec<Fault>) -> Option<Wanted> {
@@ -60,7 +66,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn fault(&mut self, member: &str, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, member: &str, message: impl Into<String>) {
         let pointer = format!("{}/{member}", self.at);
         self.faults.push(Fault::new(self.name.as_deref(), pointer, message));
     }
@@ -163,7 +169,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn table(&mut self, member: &str) -> Map<String, Value> {
+    pub(super) fn table(&mut self, member: &str) -> Map<String, Value> {
         match self.map.get(member) {
             None => Map::new(),
             Some(Value::Object(map)) => map.clone(),
@@ -200,50 +206,10 @@ impl<'a> Reader<'a> {
         limits.max_output_bytes =
             size(number("max_output_bytes", limits.max_output_bytes as u64, 1024, 16 << 20));
         limits.max_concurrent = size(number("max_concurrent", limits.max_concurrent as u64, 1, 64));
+        limits.http_calls = size(number("http_calls", limits.http_calls as u64, 0, 64));
+        limits.http_ms = number("http_ms", limits.http_ms, 1, 30_000);
+        limits.kv_mib = number("kv_mib", limits.kv_mib, 1, 256);
         limits
-    }
-
-    fn grants(&mut self) -> Grants {
-        let table = self.table("grants");
-        unknown_keys(&table, &GRANT_KEYS, self.name.as_deref(), &format!("{}/grants", self.at), self.faults);
-        let mut list = |member: &str| -> Vec<String> {
-            let Some(value) = table.get(member) else { return Vec::new() };
-            let texts: Option<Vec<String>> = value
-                .as_array()
-                .filter(|list| list.len() <= MAX_LIST)
-                .and_then(|list| list.iter().map(|item| item.as_str().map(str::to_owned)).collect());
-            texts.unwrap_or_else(|| {
-                let message = format!("must be a list of at most {MAX_LIST} strings");
-                self.fault(&format!("grants/{member}"), message);
-                Vec::new()
-            })
-        };
-        let (env, write, named) = (list("env"), list("write"), list("view"));
-        for (index, name) in env.iter().enumerate().filter(|(_, name)| !is_variable(name)) {
-            self.fault(&format!("grants/env/{index}"), format!("`{name}` is no name of a variable"));
-        }
-        for (index, pointer) in write.iter().enumerate() {
-            let problem = if !pointer.starts_with('/') {
-                "is no JSON Pointer; it begins with `/`"
-            } else if is_closed(pointer) {
-                "holds what no plugin may change"
-            } else {
-                continue;
-            };
-            self.fault(&format!("grants/write/{index}"), format!("`{pointer}` {problem}"));
-        }
-        let mut view = Vec::new();
-        for (index, name) in named.iter().enumerate() {
-            match View::ALL.iter().find(|(known, _)| known == name) {
-                Some((_, granted)) => view.push(*granted),
-                None => {
-                    let known = View::ALL.map(|(known, _)| known).join(", ");
-                    let message = format!("`{name}` is nothing to view; there are {known}");
-                    self.fault(&format!("grants/view/{index}"), message);
-                }
-            }
-        }
-        Grants { env, write, view }
     }
 }
 
@@ -267,6 +233,6 @@ pub fn unknown_keys(
     }
 }
 
-fn escaped(key: &str) -> String {
+pub(super) fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

@@ -20,12 +20,14 @@ pub struct Usage {
     pub instructions: Option<u64>,
 }
 
-/// Waited for a place, made the instance, ran the guest: microseconds each.
+/// Waited for a place, made the instance, ran the guest, waited for what the guest asked of the
+/// host: microseconds each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Times {
     pub queue_us: u64,
     pub instantiate_us: u64,
     pub guest_us: u64,
+    pub host_us: u64,
 }
 
 impl<T> Report<T> {
@@ -50,7 +52,7 @@ impl Times {
 
     /// Since the call had its place.
     pub(super) fn total_us(self) -> u64 {
-        self.instantiate_us.saturating_add(self.guest_us)
+        self.instantiate_us.saturating_add(self.guest_us).saturating_add(self.host_us)
     }
 }
 

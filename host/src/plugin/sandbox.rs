@@ -1,6 +1,7 @@
 //! One call of a guest: a fresh store and instance under every limit, dropped at its end.
 //! Nothing survives from one call to the next.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
@@ -13,6 +14,7 @@ use super::component::Component;
 use super::error::PluginError;
 use super::imports::Host;
 use super::limits::{Limits, Memory};
+use super::reach::Reach;
 use super::report::{Report, Times, Usage, micros};
 
 /// The most that is kept of what a guest says of a failure or a trap.
@@ -40,8 +42,15 @@ pub struct Sandbox {
 struct TimeUp;
 
 impl Sandbox {
-    pub fn new(component: &Component, plugin: &str, task: &str, limits: &Limits) -> Self {
-        let host = Host::new(plugin, task, Memory::new(limits.memory_bytes()), limits.ticks());
+    pub fn new(
+        component: &Component,
+        (plugin, task): (&str, &str),
+        limits: &Limits,
+        reach: Option<Arc<Reach>>,
+    ) -> Self {
+        let memory = Memory::new(limits.memory_bytes());
+        let ends = Instant::now() + limits.wall();
+        let host = Host::new((plugin, task), memory, limits.ticks(), reach, ends);
         let mut store = Store::new(component.pre.engine(), host);
         store.limiter(|host| &mut host.memory);
         store.set_hostcall_fuel(limits.max_output_bytes.saturating_add(LIFT_SLACK));
@@ -49,7 +58,10 @@ impl Sandbox {
         // work of this thread go first.
         store.epoch_deadline_callback(|mut store| {
             let host = store.data_mut();
-            host.ticks += 1;
+            // The tick that passed while the guest waited is not the guest's.
+            if !std::mem::take(&mut host.forgiven) {
+                host.ticks += 1;
+            }
             if host.ticks >= host.max_ticks {
                 return Err(TimeUp.into());
             }
@@ -84,7 +96,8 @@ impl Sandbox {
             call(&mut self.store, &instance).await
         };
         let ended = tokio::time::timeout(limits.wall(), work).await;
-        times.guest_us = micros(began).saturating_sub(times.instantiate_us);
+        times.host_us = u64::try_from(self.store.data().used.waited.as_micros()).unwrap_or(u64::MAX);
+        times.guest_us = micros(began).saturating_sub(times.instantiate_us).saturating_sub(times.host_us);
         let result = match ended {
             Err(_) => Err(PluginError::Timeout(limits.wall_ms)),
             Ok(Err(error)) => Err(self.why(&error, limits)),
@@ -114,7 +127,7 @@ impl Sandbox {
 /// What a component says of itself, asked under the same limits as any call.
 pub async fn describe(component: &Component, limits: Limits) -> Result<manifest::Description, PluginError> {
     let indices = component.manifest.clone();
-    let mut sandbox = Sandbox::new(component, "unnamed", "", &limits);
+    let mut sandbox = Sandbox::new(component, ("unnamed", ""), &limits, None);
     let report = sandbox
         .run(component, &limits, Times::default(), move |store, instance| {
             Box::pin(

@@ -47,6 +47,7 @@ pub mod members;
 pub mod messages;
 pub mod metadata;
 pub mod pending_requests;
+pub mod plugin_values;
 pub mod profiles;
 pub mod projects;
 pub mod pull_requests;

@@ -34,15 +34,20 @@ macro_rules! sdk {
 }
 
 /// The SDK and the contract. They keep their places relative to each other.
-const SDK: [(&str, &str); 22] = sdk![
+const SDK: [(&str, &str); 28] = sdk![
     "plugins/sdk/Cargo.toml",
     "plugins/sdk/src/bindings.rs",
     "plugins/sdk/src/call.rs",
+    "plugins/sdk/src/clock.rs",
     "plugins/sdk/src/failure.rs",
     "plugins/sdk/src/heap.rs",
+    "plugins/sdk/src/http.rs",
+    "plugins/sdk/src/kv.rs",
     "plugins/sdk/src/lib.rs",
     "plugins/sdk/src/log.rs",
     "plugins/sdk/src/plugin.rs",
+    "plugins/sdk/src/random.rs",
+    "plugins/sdk/src/secrets.rs",
     "plugins/sdk/src/stages/enrichment.rs",
     "plugins/sdk/src/stages/finished.rs",
     "plugins/sdk/src/stages/mcp_overlay.rs",
@@ -50,6 +55,7 @@ const SDK: [(&str, &str); 22] = sdk![
     "plugins/sdk/src/stages/prepare.rs",
     "plugins/sdk/src/stages/repo_resolution.rs",
     "plugins/sdk/src/stages/squad_briefing.rs",
+    "plugins/sdk/src/testing.rs",
     "plugins/sdk-build/Cargo.toml",
     "plugins/sdk-build/src/lib.rs",
     "plugins/sdk-build/src/encode.rs",

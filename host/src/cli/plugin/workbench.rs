@@ -17,11 +17,14 @@ use crate::plugin::document::{DocumentFormat, Fault};
 use crate::plugin::generation::Origin;
 use crate::plugin::plugin::Plugin;
 use crate::plugin::plugins::{ApplyError, Plugins, Sent, Settings};
+use crate::plugin::reach::Outside;
 use crate::plugin::report::Report;
 use crate::plugin::stage::{Stage, Subject};
 
 /// Compiled components that are kept for the next time, by an author who builds all day.
 const KEPT: usize = 16;
+/// The name of a plugin that no document names.
+pub const UNNAMED: &str = "under-test";
 
 pub struct Workbench {
     plugins: Plugins,
@@ -30,17 +33,25 @@ pub struct Workbench {
 
 impl Workbench {
     pub fn new() -> anyhow::Result<Self> {
-        Self::with(Plugins::idle)
+        Self::with(Plugins::idle, Outside::of_a_tool())
+    }
+
+    /// One whose plugins reach what somebody wrote for them, and nothing else.
+    pub fn reaching(outside: Outside) -> anyhow::Result<Self> {
+        Self::with(Plugins::idle, outside)
     }
 
     /// One that counts the instructions of guests, which makes them slower than a gateway's.
     pub fn counting() -> anyhow::Result<Self> {
-        Self::with(Plugins::counting)
+        Self::with(Plugins::counting, Outside::of_a_tool())
     }
 
-    fn with(make: impl FnOnce(Settings, Clock) -> anyhow::Result<Plugins>) -> anyhow::Result<Self> {
+    fn with(
+        make: impl FnOnce(Settings, Clock) -> anyhow::Result<Plugins>,
+        outside: Outside,
+    ) -> anyhow::Result<Self> {
         let cache = Cache::new()?;
-        let settings = Settings { cache_dir: cache.folder().to_owned(), document: None, db: None };
+        let settings = Settings { cache_dir: cache.folder().to_owned(), document: None, db: None, outside };
         Ok(Self { plugins: make(settings, Clock::system())?, _cache: cache })
     }
 
@@ -66,7 +77,7 @@ impl Workbench {
         let component = std::path::absolute(component)?;
         let mut entry = more;
         if entry.get("name").is_none() {
-            entry["name"] = json!("under-test");
+            entry["name"] = json!(UNNAMED);
         }
         entry["source"] = json!(format!("file:{}", component.display()));
         let text = json!({"plugin": [entry]}).to_string();

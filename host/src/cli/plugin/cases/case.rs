@@ -1,11 +1,13 @@
 //! The file of cases, as YAML.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::mocks::Mocks;
 use crate::cli::plugin::workbench::read_json;
 
 #[derive(Deserialize)]
@@ -25,7 +27,15 @@ pub struct Case {
     input: Value,
     /// As in the document; absent: those of plugins.toml beside the component.
     pub grants: Option<Value>,
+    /// What it finds outside; nothing, where nothing is written.
+    #[serde(default)]
+    pub mocks: Mocks,
     pub expect: Expected,
+    /// What must be kept afterwards, value by key; null for a key that must be gone.
+    #[serde(default)]
+    pub expect_kv: BTreeMap<String, Value>,
+    /// The requests that must have been sent, in their order and no others.
+    pub expect_requests: Option<Vec<Value>>,
 }
 
 /// What must come of the call.

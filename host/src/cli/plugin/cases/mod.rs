@@ -2,6 +2,7 @@
 
 mod case;
 mod matching;
+mod mocks;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -10,6 +11,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
 use self::case::{Case, Expected};
+use self::mocks::Scenery;
 use super::workbench::{self, Workbench};
 use super::{beside, build};
 use crate::plugin::error::PluginError;
@@ -90,19 +92,20 @@ pub async fn try_all(component: &Path, file: &Path) -> anyhow::Result<Vec<Outcom
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
     let cases = case::read(&text).with_context(|| format!("{shown} is not sound"))?;
-    let bench = Workbench::new()?;
+    let scenery = Scenery::new()?;
+    let bench = Workbench::reaching(scenery.outside())?;
     let mut outcomes = Vec::new();
     for case in cases {
         let began = Instant::now();
         let context = || format!("{shown}, case `{}`", case.name);
-        let differences = try_one(&bench, component, file, &case).await.with_context(context)?;
+        let differences = try_one((&bench, &scenery), component, file, &case).await.with_context(context)?;
         outcomes.push(Outcome { name: case.name, differences, took_us: began.elapsed().as_micros() });
     }
     Ok(outcomes)
 }
 
 async fn try_one(
-    bench: &Workbench,
+    (bench, scenery): (&Workbench, &Scenery),
     component: &Path,
     file: &Path,
     case: &Case,
@@ -114,6 +117,7 @@ async fn try_one(
     if let Some(grants) = &case.grants {
         entry["grants"] = grants.clone();
     }
+    scenery.set(&case.mocks, &mut entry)?;
     let plugin = match bench.try_plugin(component, entry).await? {
         Ok(plugin) => plugin,
         Err(faults) => {
@@ -123,7 +127,10 @@ async fn try_one(
     };
     let stage = workbench::stage(&plugin, case.stage.as_deref()).map_err(anyhow::Error::msg)?;
     let report = workbench::call(&plugin, stage, &input).await?;
-    Ok(compare(&case.expect, report.result))
+    let mut differences = compare(&case.expect, report.result);
+    differences.extend(scenery.differing_values(&case.expect_kv));
+    differences.extend(scenery.differing_requests(case.expect_requests.as_deref()));
+    Ok(differences)
 }
 
 fn compare(expected: &Expected, found: Result<Value, PluginError>) -> Vec<String> {
