@@ -46,18 +46,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 Ok(told) => println!("{told}"),
                 Err(error) => println!("not applied: {error:#}"),
             },
-            () = either(&mut interrupt, &mut terminate) => return ended(),
+            () = either(&mut interrupt, &mut terminate) => break,
         }
         println!("waiting for a change in {}", folder.display());
         tokio::select! {
             () = changed(&folder, &seen) => println!("something changed"),
-            () = either(&mut interrupt, &mut terminate) => return ended(),
+            () = either(&mut interrupt, &mut terminate) => break,
         }
     }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "it is what the loop returns")]
-fn ended() -> anyhow::Result<()> {
     println!("ended; the gateway goes on with what it has");
     Ok(())
 }

@@ -40,10 +40,8 @@ pub struct Outcome {
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     telemetry::init_for_tools();
-    let component = match args.target.is_dir() {
-        true => build::component(&args.target)?,
-        false => args.target.clone(),
-    };
+    let component =
+        if args.target.is_dir() { build::component(&args.target)? } else { args.target.clone() };
     ensure!(
         component.is_file(),
         "there is no {}; `switchyard plugin build` makes it out of its folder",

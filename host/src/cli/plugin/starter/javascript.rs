@@ -1,4 +1,4 @@
-//! In JavaScript, for QuickJS.
+//! In JavaScript.
 
 use super::File;
 use crate::plugin::stage::Stage;
