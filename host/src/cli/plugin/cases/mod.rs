@@ -40,8 +40,7 @@ pub struct Outcome {
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     telemetry::init_for_tools();
-    let component =
-        if args.target.is_dir() { build::component(&args.target)? } else { args.target.clone() };
+    let component = if args.target.is_dir() { build::component(&args.target)? } else { args.target.clone() };
     ensure!(
         component.is_file(),
         "there is no {}; `switchyard plugin build` makes it out of its folder",

@@ -17,15 +17,19 @@ pub fn files(name: &str, stages: &[Stage]) -> Vec<File> {
     for stage in stages {
         let (interface, function) = names(*stage);
         let module = stage.as_str();
-        let mut imported = function.to_owned();
+        // A module cannot import a name that it exports.
+        let local = if function == interface { format!("{function}Task") } else { function.to_owned() };
+        let mut imported = if local == function { local.clone() } else { format!("{function} as {local}") };
         if *stage == Stage::Enrichment {
             imported.push_str(", schema");
             schema = "JSON.stringify(schema)";
         }
-        imports.push_str(&format!("import {{ {imported} }} from \"./{module}.js\";\n"));
-        exports.push_str(&format!(
-            "\nexport const {interface} = {{\n  {function}: (call, input) => {function}(call, input, write),\n}};\n"
-        ));
+        let import = format!("import {{ {imported} }} from \"./{module}.js\";\n");
+        let export = format!(
+            "\nexport const {interface} = {{\n  {function}: (call, input) => {local}(call, input, write),\n}};\n"
+        );
+        imports.push_str(&import);
+        exports.push_str(&export);
         let (code, test) = code(*stage);
         files.push((format!("{module}.js"), code.to_owned()));
         files.push((format!("{module}.test.js"), test.to_owned()));

@@ -47,10 +47,8 @@ fn input(stages: &[Stage], stage: Stage) -> String {
 
 /// The world of a plugin, in a package of its own, so that it can import more.
 fn world(name: &str, stages: &[Stage]) -> String {
-    let included: String = stages
-        .iter()
-        .map(|stage| format!("  include switchyard:plugin/{}-plugin@1.0.0;\n", stage.as_str()))
-        .collect();
+    let included = |stage: &Stage| format!("  include switchyard:plugin/{}-plugin@1.0.0;\n", stage.as_str());
+    let included: String = stages.iter().map(included).collect();
     format!(
         "package local:{name};\n\n/// What this plugin serves and reaches. Further imports, such as\n\
          /// `import switchyard:plugin/kv@1.0.0;`, each need the grant of their name.\n\
@@ -60,14 +58,12 @@ fn world(name: &str, stages: &[Stage]) -> String {
 
 /// A document with the plugin, behind the built-in ones that it does not stand in for.
 fn document(name: &str, language: Language, stages: &[Stage]) -> String {
-    let builtin: String = [Stage::RepoResolution, Stage::McpOverlay, Stage::SquadBriefing]
-        .iter()
-        .filter(|stage| !stages.contains(stage))
-        .map(|stage| {
-            let stage = stage.as_str();
-            format!("\n[[plugin]]\nname = \"{stage}\"\nsource = \"builtin:{stage}\"\n")
-        })
-        .collect();
+    let entry = |stage: &Stage| {
+        let stage = stage.as_str();
+        format!("\n[[plugin]]\nname = \"{stage}\"\nsource = \"builtin:{stage}\"\n")
+    };
+    let deciding = [Stage::RepoResolution, Stage::McpOverlay, Stage::SquadBriefing];
+    let builtin: String = deciding.iter().filter(|stage| !stages.contains(stage)).map(entry).collect();
     let mut more = String::new();
     // An interpreter is slower to wake than a guest of Rust, and larger.
     match language {

@@ -19,7 +19,8 @@ pub fn files(name: &str, stages: &[Stage]) -> Vec<File> {
         let module = stage.as_str().replace('-', "_");
         let types = types(*stage);
         if !types.is_empty() {
-            imports.push_str(&format!("from wit_world.exports.{module} import {types}\n"));
+            let import = format!("from wit_world.exports.{module} import {types}\n");
+            imports.push_str(&import);
         }
         logs |= matches!(stage, Stage::Enrichment | Stage::Finished);
         repos |= *stage == Stage::RepoResolution;
@@ -36,7 +37,9 @@ pub fn files(name: &str, stages: &[Stage]) -> Vec<File> {
     if repos {
         imports.push_str("from wit_world.imports.types import Repo\n");
     }
-    imports.push_str(&format!("\nimport {}\n", modules.join("\nimport ")));
+    imports.push_str("\nimport ");
+    imports.push_str(&modules.join("\nimport "));
+    imports.push('\n');
     let schema = if stages.contains(&Stage::Enrichment) { "json.dumps(enrichment.SCHEMA)" } else { "None" };
     let app = include_str!("../template/python/app.py.tmpl")
         .replace("{{name}}", name)

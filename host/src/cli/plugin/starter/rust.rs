@@ -25,7 +25,7 @@ pub fn files(name: &str, stages: &[Stage]) -> Vec<File> {
         return files;
     }
     let modules: Vec<String> = stages.iter().map(|stage| stage.as_str().replace('-', "_")).collect();
-    let declared: String = modules.iter().map(|module| format!("mod {module};\n")).collect();
+    let declared = modules.iter().fold(String::new(), |text, module| text + "mod " + module + ";\n");
     let schema = if stages.contains(&Stage::Enrichment) {
         "\n            .config_schema(enrichment::SCHEMA)"
     } else {
