@@ -209,5 +209,5 @@ fn a_component_is_inspected_and_measured() {
     assert_eq!(short["instructions"], measured("{\"text\":\"a\"}")["instructions"]);
     assert!(short["instructions"].as_u64() < long["instructions"].as_u64(), "{short} {long}");
     assert!(short["guest_us"]["p50"].as_u64() <= short["guest_us"]["p99"].as_u64());
-    assert!(fails(folder.path(), &["bench", "/dev/null", "--input", "input.json"]).contains("component"));
+    assert!(fails(folder.path(), &["bench", "/dev/null", "--input", "input.json"]).contains("is not a file"));
 }

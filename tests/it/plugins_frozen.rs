@@ -21,7 +21,7 @@ fn unpack(archive: &Path, to: &Path) -> String {
     let file = std::fs::File::open(archive).unwrap_or_else(|error| panic!("{}: {error}", archive.display()));
     let mut archive = zip::ZipArchive::new(file).unwrap();
     archive.extract(to).unwrap();
-    let name = archive.file_names().find(|name| name.ends_with(".wasm")).unwrap().to_owned();
+    let name = archive.file_names().flatten().find(|name| name.ends_with(".wasm")).unwrap().into_owned();
     name
 }
 
@@ -34,8 +34,12 @@ fn plugins_of_published_versions_load_and_answer() {
         assert!(tried.contains(&format!("{cases} passed, 0 failed")), "{version} {language}: {tried}");
         let about = succeeds(unpacked.path(), &["inspect", &component, "--json"]);
         let about: Value = serde_json::from_slice(&about.stdout).unwrap();
-        let grants: Vec<&str> =
-            about["imports"].as_array().unwrap().iter().filter_map(|import| import["grant"].as_str()).collect();
+        let grants: Vec<&str> = about["imports"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|import| import["grant"].as_str())
+            .collect();
         let expected: &[&str] = match language {
             "javascript" => &["http", "secrets"],
             "python" => &["clock", "kv"],
