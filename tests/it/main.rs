@@ -180,6 +180,7 @@ mod plugins_grants;
 /// … guests that misbehave.
 mod plugins_limits;
 /// … how a set comes to run: file, signal, restart, another node.
+mod plugins_prepare;
 mod plugins_reach;
 mod plugins_reload;
 /// … what these tests share.

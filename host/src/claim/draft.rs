@@ -36,7 +36,8 @@ pub fn of(claimed: &Claimed, context: Context, body: Map<String, Value>) -> Draf
     }
 }
 
-fn kind(kind: TaskKind) -> Kind {
+/// As the stages call it.
+pub fn kind(kind: TaskKind) -> Kind {
     match kind {
         TaskKind::Chat => Kind::Chat,
         TaskKind::Autopilot => Kind::Autopilot,

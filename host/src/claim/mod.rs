@@ -20,6 +20,7 @@ use crate::enrich::{self, Stopped};
 use crate::plugin::generation::Generation;
 use crate::store::StoreError;
 
+pub use draft::kind;
 pub use respond::SkillDelivery;
 
 #[derive(Debug, Error)]

@@ -28,8 +28,12 @@ impl Default for TraceLog {
 }
 
 impl TraceLog {
-    /// Keeps the trace of a task's latest claim.
+    /// Keeps the trace of a task's latest claim, behind what was noted when it was queued.
     pub fn insert(&self, trace: Trace) {
+        let trace = match self.traces.get(&trace.task_id) {
+            Some(earlier) => trace.after(&earlier),
+            None => trace,
+        };
         self.traces.insert(trace.task_id.clone(), Arc::new(trace));
     }
 

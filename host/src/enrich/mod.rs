@@ -11,6 +11,7 @@ pub mod log;
 mod mcp;
 mod patch;
 mod pipeline;
+pub mod prepare;
 mod repos;
 mod shape;
 pub mod trace;

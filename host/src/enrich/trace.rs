@@ -102,6 +102,24 @@ impl Trace {
         }
     }
 
+    /// A call that gave no value where nothing depends on one.
+    pub fn passed_over(&mut self, plugin: &Plugin, stage: Stage, times: Times, error: &PluginError) {
+        tracing::warn!(
+            task.id = self.task_id, plugin.name = plugin.name, stage = stage.as_str(), %error,
+            "a plugin failed"
+        );
+        let why = Some((error.code().to_owned(), error.to_string()));
+        self.push(plugin, stage, times, Outcome::Skipped, why, Vec::new());
+    }
+
+    /// With what was noted when the task was queued, which came before.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        let prepared = earlier.steps.iter().filter(|step| step.stage == Stage::Prepare);
+        self.steps.splice(0..0, prepared.cloned());
+        self
+    }
+
     /// The value of a call, or `None` when it failed and is passed over.
     pub fn value<T>(
         &mut self,

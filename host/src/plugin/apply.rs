@@ -115,10 +115,6 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
     for stage in stages.iter().filter(|stage| !component.stages.contains(stage)) {
         faults.extend(fault("stages", format!("the component does not serve `{}`", stage.as_str())));
     }
-    if stages.contains(&Stage::Prepare) {
-        let message = "stage `prepare` is not called by this release; leave it out of `stages`".to_owned();
-        faults.extend(fault("stages", message));
-    }
     for import in component.imports.iter().filter(|import| !wanted.grants.covers(import)) {
         let interface = format!("switchyard:plugin/{import}@1.0.0");
         let message = format!("the component imports `{interface}`; grant `{import}` to it, or take another");

@@ -22,12 +22,13 @@ pub struct Component {
     pub sha256: String,
     pub pre: InstancePre<Host>,
     pub manifest: exports::manifest::GuestIndices,
+    pub prepare: Option<exports::prepare::GuestIndices>,
     pub repo_resolution: Option<exports::repo_resolution::GuestIndices>,
     pub mcp_overlay: Option<exports::mcp_overlay::GuestIndices>,
     pub squad_briefing: Option<exports::squad_briefing::GuestIndices>,
     pub enrichment: Option<exports::enrichment::GuestIndices>,
     pub finished: Option<exports::finished::GuestIndices>,
-    /// Served, whether or not this release calls it.
+    /// Those it serves.
     pub stages: Vec<Stage>,
     /// Whether its engine counts instructions.
     pub counts: bool,
@@ -65,6 +66,7 @@ pub fn load(engine: &Engine, cache: &Cache, bytes: &[u8], sha256: &str) -> Resul
     let component = Component {
         sha256: sha256.to_owned(),
         manifest,
+        prepare: indices!(prepare, Stage::Prepare),
         repo_resolution: indices!(repo_resolution, Stage::RepoResolution),
         mcp_overlay: indices!(mcp_overlay, Stage::McpOverlay),
         squad_briefing: indices!(squad_briefing, Stage::SquadBriefing),

@@ -23,7 +23,10 @@ use super::reach::{Outside, Reach, Secrets};
 use super::report::{Report, Times};
 use super::sandbox::{Returned, Sandbox};
 use super::size::{self, Size};
-use super::stage::{BriefingInput, Decision, McpInput, Merged, RepoInput, Resolution, Stage, Subject};
+use super::stage::{
+    BriefingInput, Decision, McpInput, Merged, PrepareInput, PrepareOutput, RepoInput, Resolution, Stage,
+    Subject,
+};
 
 /// How long a call waits for a place before it gives up.
 const QUEUE_WAIT: Duration = Duration::from_millis(250);
@@ -111,6 +114,23 @@ impl Plugin {
 
     pub fn breaker_state(&self) -> &'static str {
         self.breaker.name(Instant::now())
+    }
+
+    /// Stage `prepare`. What `accept` refuses is a failure of the plugin's.
+    pub async fn prepare<T>(
+        &self,
+        subject: &Subject,
+        input: &PrepareInput,
+        accept: impl FnOnce(PrepareOutput) -> Result<T, String>,
+    ) -> Report<T> {
+        let Some(indices) = self.component.prepare.clone() else { return Report::missing() };
+        let (call, given) = (self.call(subject), convert::prepare_input(input));
+        let report = self.run(subject, size::of_prepare_input(input), move |store, instance| {
+            Box::pin(async move {
+                indices.load(&mut *store, instance)?.call_prepare(&mut *store, &call, &given).await
+            })
+        });
+        self.judge(report.await.map(convert::prepared), size::of_prepare_output, accept)
     }
 
     /// Stage `repo-resolution`.

@@ -75,6 +75,39 @@ pub struct Resource {
     pub label: Option<String>,
 }
 
+/// An account of the agent's owner at an outside application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnectedAccount {
+    pub toolkit: String,
+    pub account_id: String,
+}
+
+/// A task that is to be queued.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PrepareInput {
+    pub kind: Kind,
+    pub agent_id: String,
+    pub owner_id: Option<String>,
+    pub allowlist: Vec<String>,
+    pub accounts: Vec<ConnectedAccount>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnectedApp {
+    pub provider: String,
+    pub server_name: String,
+    pub toolkit: String,
+    pub display_name: Option<String>,
+}
+
+/// What a task takes along.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PrepareOutput {
+    /// JSON text.
+    pub overlay: Option<String>,
+    pub apps: Vec<ConnectedApp>,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RepoInput {
     pub kind: Kind,
