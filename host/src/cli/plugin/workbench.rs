@@ -138,7 +138,10 @@ pub async fn call(plugin: &Plugin, stage: Stage, given: &Value) -> anyhow::Resul
             let report = plugin.finished(&subject, &given.to_string()).await;
             report.map(|()| Value::Null)
         }
-        Stage::Prepare => bail!("stage `prepare` is not called by this release"),
+        Stage::Prepare => {
+            let report = plugin.prepare(&subject, &read::<input::Prepare>(given)?.into(), Ok).await;
+            report.map(|prepared| output::prepared(&prepared))
+        }
     })
 }
 

@@ -66,7 +66,7 @@ fn code(stage: Stage) -> (&'static str, &'static str) {
         };
     }
     match stage {
-        Stage::Prepare => ("", ""),
+        Stage::Prepare => of!("prepare"),
         Stage::RepoResolution => of!("repo-resolution"),
         Stage::McpOverlay => of!("mcp-overlay"),
         Stage::SquadBriefing => of!("squad-briefing"),

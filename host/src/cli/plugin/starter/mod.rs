@@ -94,7 +94,7 @@ fn tried(stage: Stage) -> (&'static str, &'static str) {
         };
     }
     match stage {
-        Stage::Prepare => ("{}\n", ""),
+        Stage::Prepare => of!("prepare"),
         Stage::RepoResolution => of!("repo-resolution"),
         Stage::McpOverlay => of!("mcp-overlay"),
         Stage::SquadBriefing => of!("squad-briefing"),

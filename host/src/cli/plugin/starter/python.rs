@@ -56,7 +56,8 @@ fn types(stage: Stage) -> &'static str {
         Stage::RepoResolution => "Resolution_These, Resolution_Workspace",
         Stage::McpOverlay => "Merged_AgentConfig, Merged_Config",
         Stage::Enrichment => "Decision_Deny, Decision_Patch, Denial, Operation_AppendInstructions",
-        Stage::Prepare | Stage::SquadBriefing | Stage::Finished => "",
+        Stage::Prepare => "ConnectedApp, Output",
+        Stage::SquadBriefing | Stage::Finished => "",
     }
 }
 
@@ -72,7 +73,7 @@ fn code(stage: Stage) -> (&'static str, &'static str, &'static str) {
         };
     }
     match stage {
-        Stage::Prepare => ("", "", ""),
+        Stage::Prepare => of!("prepare"),
         Stage::RepoResolution => of!("repo_resolution"),
         Stage::McpOverlay => of!("mcp_overlay"),
         Stage::SquadBriefing => of!("squad_briefing"),

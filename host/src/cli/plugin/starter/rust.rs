@@ -44,7 +44,7 @@ pub fn files(name: &str, stages: &[Stage]) -> Vec<File> {
 
 fn code(stage: Stage) -> &'static str {
     match stage {
-        Stage::Prepare => "",
+        Stage::Prepare => include_str!("../template/rust/prepare.rs"),
         Stage::RepoResolution => include_str!("../template/rust/repo_resolution.rs"),
         Stage::McpOverlay => include_str!("../template/rust/mcp_overlay.rs"),
         Stage::SquadBriefing => include_str!("../template/rust/squad_briefing.rs"),
