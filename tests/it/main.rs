@@ -163,10 +163,18 @@ mod metrics;
 mod pending_requests;
 /// Plugins: a document is applied whole, or not at all.
 mod plugins_apply;
-/// … what their authors do.
+/// … what their authors do,
 mod plugins_author;
+/// … with cases, measures and looks inside,
+mod plugins_author_cases;
+/// … in each language, up to a claim,
+mod plugins_author_languages;
+/// … and what those tests share.
+mod plugins_author_scene;
 /// … what the first-party ones make of a claim.
 mod plugins_claim;
+/// … those that were compiled for a published version.
+mod plugins_frozen;
 /// … what they see, change and call.
 mod plugins_grants;
 /// … guests that misbehave.

@@ -83,6 +83,9 @@ async fn answer(
             told.gate.acquire().await.unwrap().forget();
             "at last".into_response()
         }
+        "/tickets/PAY-12" => {
+            json!({"title": "Round half to even", "url": "https://t.example/12"}).to_string().into_response()
+        }
         "/api/missing" => (StatusCode::NOT_FOUND, "nothing here").into_response(),
         // Everything it was sent, the way careless services answer.
         _ => asked.to_string().into_response(),

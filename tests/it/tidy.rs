@@ -226,17 +226,24 @@ fn the_plugin_document_is_documented_key_by_key() {
 #[test]
 fn code_in_the_guide_is_taken_from_what_compiles() {
     let guide = read(&root().join("docs/plugins.md"));
-    let sources: Vec<String> =
-        files(&root().join("plugins/examples/rust"), &[".rs"]).iter().map(|path| read(path)).collect();
-    let blocks: Vec<&str> = guide
-        .split("\n```rust\n")
-        .skip(1)
-        .map(|rest| rest.split("\n```").next().unwrap_or_default())
-        .collect();
-    assert!(blocks.len() > 2, "does this test still see code?");
-    for block in blocks {
-        let known = sources.iter().any(|source| source.contains(block.trim_end()));
-        assert!(known, "this code of docs/plugins.md compiles nowhere:\n{block}");
+    for (language, example, endings) in [
+        ("rust", "rust", &[".rs"][..]),
+        ("javascript", "javascript", &[".js"]),
+        ("python", "python", &[".py"]),
+        ("yaml", "javascript", &[".yaml"]),
+    ] {
+        let example = files(&root().join("plugins/examples").join(example), endings);
+        let sources: Vec<String> = example.iter().map(|path| read(path)).collect();
+        let blocks: Vec<&str> = guide
+            .split(&format!("\n```{language}\n"))
+            .skip(1)
+            .map(|rest| rest.split("\n```").next().unwrap_or_default())
+            .collect();
+        assert!(!blocks.is_empty(), "does this test still see code in {language}?");
+        for block in blocks {
+            let known = sources.iter().any(|source| source.contains(block.trim_end()));
+            assert!(known, "this code of docs/plugins.md compiles nowhere:\n{block}");
+        }
     }
 }
 

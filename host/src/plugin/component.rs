@@ -30,6 +30,8 @@ pub struct Component {
     pub finished: Option<exports::finished::GuestIndices>,
     /// Those it serves.
     pub stages: Vec<Stage>,
+    /// Whether its engine counts instructions.
+    pub counts: bool,
     /// What it imports that must be granted, out of [`IMPORTS`].
     pub imports: Vec<&'static str>,
 }
@@ -71,6 +73,7 @@ pub fn load(engine: &Engine, cache: &Cache, bytes: &[u8], sha256: &str) -> Resul
         enrichment: indices!(enrichment, Stage::Enrichment),
         finished: indices!(finished, Stage::Finished),
         stages: Stage::ALL.into_iter().filter(|stage| serves(*stage)).collect(),
+        counts: wasmtime::Store::new(engine, ()).get_fuel().is_ok(),
         imports,
         pre,
     };

@@ -36,12 +36,14 @@ const KEEP_RESIDENT: usize = 256 << 10;
 /// Makes the engine and starts its clock. Instances come from a pool, which is what makes
 /// a fresh one for every call affordable; where the address space for it cannot be had,
 /// they are made on demand.
-pub fn start() -> anyhow::Result<Engine> {
-    let engine = match Engine::new(&config(true)) {
+///
+/// One that counts instructions is for authors: guests run at half the speed or less.
+pub fn start(counting: bool) -> anyhow::Result<Engine> {
+    let engine = match Engine::new(&config(true, counting)) {
         Ok(engine) => engine,
         Err(error) => {
             tracing::warn!(%error, "no pool for guests could be made; instances are made on demand");
-            Engine::new(&config(false)).map_err(anyhow::Error::from)?
+            Engine::new(&config(false, counting)).map_err(anyhow::Error::from)?
         }
     };
     let ticked = engine.weak();
@@ -62,10 +64,11 @@ pub fn start() -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
-fn config(pooling: bool) -> Config {
+fn config(pooling: bool, counting: bool) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.epoch_interruption(true);
+    config.consume_fuel(counting);
     config.memory_init_cow(true);
     config.max_wasm_stack(512 << 10);
     config.async_stack_size(1 << 20);

@@ -81,6 +81,11 @@ impl Memory {
         Self { used: 0, limit, refused: false }
     }
 
+    /// Bytes; they never shrink.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
     pub fn was_refused(&self) -> bool {
         self.refused
     }

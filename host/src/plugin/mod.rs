@@ -15,6 +15,7 @@ pub mod generation;
 pub mod grants;
 pub mod history;
 mod imports;
+pub mod inspect;
 pub mod limits;
 mod manifest;
 #[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]

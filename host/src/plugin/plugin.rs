@@ -224,7 +224,7 @@ impl Plugin {
             return Report::refused(PluginError::BreakerOpen);
         };
         let Some(_places) = self.place().await else {
-            return Report { result: Err(PluginError::Overloaded), times: Times::queued(queued) };
+            return Report { times: Times::queued(queued), ..Report::refused(PluginError::Overloaded) };
         };
         let times = Times::queued(queued);
         let names = (self.name.as_str(), subject.task_id.as_str());
@@ -273,6 +273,6 @@ impl Plugin {
             Err(error) if error.is_the_guests() => self.breaker.record(false, Instant::now()),
             Err(_) => {}
         }
-        Report { result, times: report.times }
+        Report { result, times: report.times, usage: report.usage }
     }
 }

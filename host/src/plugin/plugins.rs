@@ -102,7 +102,15 @@ pub(super) fn lines(faults: &[Fault]) -> String {
 impl Plugins {
     /// An engine that runs nothing yet.
     pub fn idle(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        let engine = engine::start()?;
+        Self::on(engine::start(false)?, settings, clock)
+    }
+
+    /// As [`Plugins::idle`], on an engine that counts the instructions of guests.
+    pub fn counting(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        Self::on(engine::start(true)?, settings, clock)
+    }
+
+    fn on(engine: Engine, settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let empty = Generation {
             number: 0,
             digest: String::new(),

@@ -8,6 +8,16 @@ use super::error::PluginError;
 pub struct Report<T> {
     pub result: Result<T, PluginError>,
     pub times: Times,
+    pub usage: Usage,
+}
+
+/// What it took beside time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Every memory and table at their largest.
+    pub memory_bytes: usize,
+    /// Counted only by an engine that was made to.
+    pub instructions: Option<u64>,
 }
 
 /// Waited for a place, made the instance, ran the guest, waited for what the guest asked of the
@@ -23,7 +33,7 @@ pub struct Times {
 impl<T> Report<T> {
     /// A call that was not made.
     pub(super) fn refused(error: PluginError) -> Self {
-        Self { result: Err(error), times: Times::default() }
+        Self { result: Err(error), times: Times::default(), usage: Usage::default() }
     }
 
     pub(super) fn missing() -> Self {
@@ -31,7 +41,7 @@ impl<T> Report<T> {
     }
 
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Report<U> {
-        Report { result: self.result.map(convert), times: self.times }
+        Report { result: self.result.map(convert), times: self.times, usage: self.usage }
     }
 }
 

@@ -15,7 +15,7 @@ use super::error::PluginError;
 use super::imports::Host;
 use super::limits::{Limits, Memory};
 use super::reach::Reach;
-use super::report::{Report, Times, micros};
+use super::report::{Report, Times, Usage, micros};
 
 /// The most that is kept of what a guest says of a failure or a trap.
 const MESSAGE_BYTES: usize = 2048;
@@ -32,6 +32,8 @@ pub type Returned<T> = wasmtime::Result<Result<T, types::Failure>>;
 
 pub struct Sandbox {
     store: Store<Host>,
+    /// Whether the engine counts instructions.
+    counts: bool,
 }
 
 /// The guest used up its time; told apart from other traps by its type.
@@ -66,7 +68,11 @@ impl Sandbox {
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         store.set_epoch_deadline(1);
-        Self { store }
+        if component.counts {
+            // Only engines that count have fuel to set; here it is a meter, not a limit.
+            let _ = store.set_fuel(u64::MAX);
+        }
+        Self { store, counts: component.counts }
     }
 
     pub fn dropped_lines(&self) -> u32 {
@@ -100,7 +106,9 @@ impl Sandbox {
             }
             Ok(Ok(Ok(value))) => Ok(value),
         };
-        Report { result, times }
+        let instructions = self.counts.then(|| u64::MAX - self.store.get_fuel().unwrap_or(u64::MAX));
+        let usage = Usage { memory_bytes: self.store.data().memory.used(), instructions };
+        Report { result, times, usage }
     }
 
     fn why(&self, error: &wasmtime::Error, limits: &Limits) -> PluginError {

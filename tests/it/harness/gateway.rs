@@ -180,6 +180,11 @@ impl Gateway {
         Client { operator: true, workspace: Uuid::nil(), ..self.bearer(&self.admin_token) }
     }
 
+    /// Address and token of the admin listener, for a program that talks to it.
+    pub fn admin_access(&self) -> (String, String) {
+        (self.addresses.read().unwrap().admin.clone(), self.admin_token.clone())
+    }
+
     /// The folder that holds its data; files a test hands to it may lie there too.
     pub fn folder(&self) -> &Path {
         self.data.folder.path()

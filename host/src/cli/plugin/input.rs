@@ -4,7 +4,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::plugin::stage::{BriefingInput, Kind, McpInput, Member, MemberKind, Repo, RepoInput, Resource};
+use crate::plugin::stage::{
+    BriefingInput, ConnectedAccount, Kind, McpInput, Member, MemberKind, PrepareInput, Repo, RepoInput,
+    Resource,
+};
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,6 +18,27 @@ enum KindText {
     Chat,
     Autopilot,
     QuickCreate,
+}
+
+/// Of `prepare`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prepare {
+    #[serde(default)]
+    kind: KindText,
+    agent_id: String,
+    owner_id: Option<String>,
+    #[serde(default)]
+    allowlist: Vec<String>,
+    #[serde(default)]
+    accounts: Vec<AccountText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountText {
+    toolkit: String,
+    account_id: String,
 }
 
 /// Of `repo-resolution`.
@@ -102,6 +126,20 @@ impl From<KindText> for Kind {
             KindText::Chat => Self::Chat,
             KindText::Autopilot => Self::Autopilot,
             KindText::QuickCreate => Self::QuickCreate,
+        }
+    }
+}
+
+impl From<Prepare> for PrepareInput {
+    fn from(given: Prepare) -> Self {
+        let account =
+            |given: AccountText| ConnectedAccount { toolkit: given.toolkit, account_id: given.account_id };
+        Self {
+            kind: given.kind.into(),
+            agent_id: given.agent_id,
+            owner_id: given.owner_id,
+            allowlist: given.allowlist,
+            accounts: given.accounts.into_iter().map(account).collect(),
         }
     }
 }

@@ -1,12 +1,20 @@
 //! `switchyard plugin`: writing, trying and applying plugins.
 
+mod bench;
+mod beside;
 mod build;
+mod cases;
 mod check;
+mod dev;
 mod input;
+mod inspect;
+mod language;
 mod new;
 mod output;
 mod remote;
 mod run;
+mod starter;
+mod workbench;
 
 use clap::Subcommand;
 
@@ -20,6 +28,14 @@ pub enum Command {
     Check(check::Args),
     /// Call one stage of a component with an input from a file, without a gateway
     Run(run::Args),
+    /// Call a component as a file of cases says, and compare
+    Test(cases::Args),
+    /// Measure what a call of a component takes
+    Bench(bench::Args),
+    /// Show who a component says it is, what it imports and what it is made of
+    Inspect(inspect::Args),
+    /// Build, try and apply a plugin again whenever its folder changes
+    Dev(dev::Args),
     /// Show the plugins that a gateway runs
     List(remote::Access),
     /// Apply a document to a gateway: all of it, or nothing
@@ -38,6 +54,10 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Build(args) => build::run(&args),
         Command::Check(args) => check::run(args).await,
         Command::Run(args) => run::run(args).await,
+        Command::Test(args) => cases::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
+        Command::Inspect(args) => inspect::run(args).await,
+        Command::Dev(args) => dev::run(args).await,
         Command::List(access) => remote::list(&access).await,
         Command::Apply(document) => remote::apply(&document).await,
         Command::Generations(access) => remote::generations(&access).await,

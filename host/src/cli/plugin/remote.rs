@@ -119,14 +119,14 @@ pub async fn trace(trace: &Trace) -> anyhow::Result<()> {
 }
 
 impl Access {
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}{path}", self.admin_url.trim_end_matches('/'));
         outbound::client().request(method, url).bearer_auth(&self.admin_token)
     }
 }
 
 /// The answer's JSON; a refusal is an error that names every fault.
-async fn send(request: RequestBuilder) -> anyhow::Result<Value> {
+pub(super) async fn send(request: RequestBuilder) -> anyhow::Result<Value> {
     let response = request.send().await.context("the gateway does not answer; is --admin-url right?")?;
     let status = response.status();
     let body: Value =
@@ -170,6 +170,6 @@ fn members<'a>(body: &'a Value, name: &str) -> &'a [Value] {
     body.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn word<'a>(body: &'a Value, name: &str) -> &'a str {
+pub(super) fn word<'a>(body: &'a Value, name: &str) -> &'a str {
     body.get(name).and_then(Value::as_str).unwrap_or_default()
 }

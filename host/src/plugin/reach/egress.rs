@@ -91,7 +91,11 @@ impl Reach {
         let headers = self.headers(used, &url, &request)?;
         let wait = self.time_for(used, request.timeout_ms);
         let mut response = match &self.outside.web {
-            Web::Script(script) => script(&request)?,
+            Web::Script(script) => {
+                let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+                let headers = headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
+                script(&Request { headers: headers.collect(), ..request })?
+            }
             Web::Network => {
                 let method = Method::from_bytes(request.method.as_bytes())
                     .map_err(|_| Refusal::new("request-invalid", "the method is none"))?;

@@ -20,6 +20,7 @@ use crate::store::Db;
 
 pub use egress::{Request, Response};
 pub use secret::Secrets;
+pub use values::Kept;
 
 /// The world outside of the sandboxes of one gateway, or of one tool.
 #[derive(Clone)]
@@ -46,7 +47,8 @@ pub type Answers = dyn Fn(&Request) -> Result<Response, Refusal> + Send + Sync;
 #[derive(Clone)]
 pub enum Web {
     Network,
-    /// For the tests of plugins: the allow-list holds, and nobody is asked.
+    /// For the tests of plugins: the allow-list holds, and nobody is asked. Headers come as they
+    /// would leave, secrets in their places.
     Script(Arc<Answers>),
 }
 
