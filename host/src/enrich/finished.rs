@@ -9,12 +9,12 @@ use crate::plugin::stage::{Stage, Subject};
 /// made only when there is one. How many calls run at once is bounded by each plugin's
 /// places; one that finds none is logged and lost.
 pub fn tell(generation: &Arc<Generation>, subject: impl FnOnce() -> Subject, task: impl FnOnce() -> String) {
-    if generation.serving(Stage::Finished).next().is_none() {
+    if generation.turns(Stage::Finished, "").next().is_none() {
         return;
     }
     let (generation, subject, task) = (generation.clone(), subject(), task());
     tokio::spawn(async move {
-        for plugin in generation.serving(Stage::Finished) {
+        for plugin in generation.turns(Stage::Finished, &subject.task_id) {
             if let Err(error) = plugin.finished(&subject, &task).await.result {
                 tracing::warn!(
                     task.id = subject.task_id, plugin.name = plugin.name, %error,

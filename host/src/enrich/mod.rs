@@ -12,6 +12,7 @@ mod mcp;
 mod patch;
 mod pipeline;
 mod repos;
+mod shadow;
 mod shape;
 pub mod trace;
 mod view;

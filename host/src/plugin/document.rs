@@ -11,6 +11,7 @@ use super::grants::Grants;
 use super::limits::Limits;
 use super::plugin::OnError;
 use super::reader::{Reader, unknown_keys};
+use super::rollout::{self, Role};
 use super::source::Source;
 use super::stage::Stage;
 
@@ -70,6 +71,7 @@ pub struct Wanted {
     pub config: Value,
     pub limits: Limits,
     pub grants: Grants,
+    pub role: Role,
 }
 
 pub struct Document {
@@ -114,6 +116,7 @@ impl Document {
             Some(_) => faults.push(Fault::new(None, "/plugin", "must be a list of tables: `[[plugin]]`")),
         }
         repeated_names(&plugins, &mut faults);
+        faults.extend(rollout::check(&plugins));
         if faults.is_empty() {
             let text = value.to_string();
             Ok(Self { digest: hex::encode(Sha256::digest(&text)), text, plugins })

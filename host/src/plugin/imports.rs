@@ -1,5 +1,7 @@
 //! What a guest may call. There is only the log.
 
+use std::time::{Duration, Instant};
+
 use super::bindings::switchyard::plugin::{log, types};
 use super::limits::Memory;
 
@@ -17,11 +19,38 @@ pub struct Host {
     pub ticks: u64,
     pub max_ticks: u64,
     lines: u32,
+    /// Waits in host calls that ended, and since when one is under way.
+    waited: Duration,
+    waiting_since: Option<Instant>,
 }
 
 impl Host {
     pub fn new(plugin: &str, task: &str, memory: Memory, max_ticks: u64) -> Self {
-        Self { plugin: plugin.to_owned(), task: task.to_owned(), memory, ticks: 0, max_ticks, lines: 0 }
+        Self {
+            plugin: plugin.to_owned(),
+            task: task.to_owned(),
+            memory,
+            ticks: 0,
+            max_ticks,
+            lines: 0,
+            waited: Duration::ZERO,
+            waiting_since: None,
+        }
+    }
+
+    /// A host call begins: until it ends, time is the host's and not the guest's.
+    pub fn begin_wait(&mut self) {
+        self.waiting_since = Some(Instant::now());
+    }
+
+    pub fn end_wait(&mut self) {
+        self.waited += self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+    }
+
+    /// All waits, one that was broken off included.
+    pub fn waited_us(&self) -> u64 {
+        let open = self.waiting_since.map_or(Duration::ZERO, |since| since.elapsed());
+        u64::try_from((self.waited + open).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Lines that were written and dropped.
@@ -38,6 +67,7 @@ impl log::Host for Host {
         if self.lines > LINES {
             return;
         }
+        self.begin_wait();
         let line = printable(&message);
         let (plugin, task) = (self.plugin.as_str(), self.task.as_str());
         match level {
@@ -46,6 +76,7 @@ impl log::Host for Host {
             log::Level::Warn => tracing::warn!(plugin.name = plugin, task.id = task, "{line}"),
             log::Level::Error => tracing::error!(plugin.name = plugin, task.id = task, "{line}"),
         }
+        self.end_wait();
     }
 }
 

@@ -73,6 +73,11 @@ impl Memory {
         Self { used: 0, limit, refused: false }
     }
 
+    /// Never shrinks, so it is the most there was.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
     pub fn was_refused(&self) -> bool {
         self.refused
     }

@@ -17,11 +17,15 @@ pub mod history;
 mod imports;
 pub mod limits;
 mod manifest;
+pub mod nodes;
 #[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]
 pub mod plugin;
 pub mod plugins;
 pub mod reader;
+pub mod reader_rollout;
 pub mod report;
+mod retreat;
+pub mod rollout;
 mod sandbox;
 pub mod size;
 mod source;
@@ -30,4 +34,5 @@ pub mod start;
 mod watch;
 
 pub use follow::follow;
+pub use retreat::retreat;
 pub use watch::watch;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, watch};
 use wasmtime::Engine;
 
 use super::apply::{self, Supply, Workshop};
@@ -16,6 +16,7 @@ use super::document::{Document, DocumentFormat, Fault};
 use super::engine;
 use super::generation::{Generation, Origin};
 use super::history::{History, KEPT, Kept};
+use super::nodes::{Node, Stuck};
 use super::watch::{Seen, look};
 use crate::model::time::{Clock, Time};
 use crate::store::{Db, StoreError};
@@ -51,6 +52,15 @@ struct Inner {
     seen: OnceLock<Seen>,
     /// Held while a set is being made; there is one maker at a time.
     applying: Arc<tokio::sync::Mutex<()>>,
+    /// Told when a canary fails too often.
+    alarm: Arc<Notify>,
+    /// Told when another node may have applied a set.
+    hurry: Arc<Notify>,
+    /// A newer set that does not run here, and why.
+    stuck: Mutex<Option<Arc<Stuck>>>,
+    /// Moves when what this node says of itself changed.
+    changed: watch::Sender<u64>,
+    node: Node,
 }
 
 /// A document, and how it came here.
@@ -105,6 +115,8 @@ impl Plugins {
             document: String::new(),
             origin: Origin::BuiltIn,
             applied_at: clock.now(),
+            reason: None,
+            gave_up: None,
             plugins: Vec::new(),
         };
         Ok(Self(Arc::new(Inner {
@@ -120,6 +132,11 @@ impl Plugins {
             totals: Totals::default(),
             seen: OnceLock::new(),
             applying: Arc::default(),
+            alarm: Arc::default(),
+            hurry: Arc::default(),
+            stuck: Mutex::default(),
+            changed: watch::Sender::new(0),
+            node: Node::new(),
         })))
     }
 
@@ -203,6 +220,8 @@ impl Plugins {
             document: document.text,
             origin,
             applied_at: self.0.clock.now(),
+            reason: None,
+            gave_up: None,
             plugins: made.plugins,
         };
         loop {
@@ -215,10 +234,12 @@ impl Plugins {
                 // A file that was read again, here or on another node, is no new set.
                 (generation.number, generation.applied_at) = (same.number, same.applied_at);
                 generation.origin = same.origin;
+                (generation.reason, generation.gave_up) = (same.reason, same.gave_up);
                 break;
             }
             let kept = self.0.history.keep(&generation, made.components.clone()).await;
             if kept.map_err(ApplyError::Store)? {
+                self.node().has_made(generation.number);
                 break;
             }
             // Another node took the number at the same moment; this set comes after it.
@@ -238,6 +259,8 @@ impl Plugins {
             document: kept.document,
             origin: kept.origin,
             applied_at: kept.applied_at,
+            reason: kept.reason,
+            gave_up: kept.gave_up,
             plugins: made.plugins,
         }))
     }
@@ -300,6 +323,42 @@ impl Plugins {
         &self.0.history
     }
 
+    /// Held by whoever makes a set.
+    pub(super) fn applying(&self) -> &Arc<tokio::sync::Mutex<()>> {
+        &self.0.applying
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Told when a canary fails too often.
+    pub(super) fn alarm(&self) -> &Notify {
+        &self.0.alarm
+    }
+
+    /// What makes this node look for a newer set at once.
+    pub fn hurry(&self) -> Arc<Notify> {
+        self.0.hurry.clone()
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.0.node
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    pub(super) fn stuck(&self) -> Option<Arc<Stuck>> {
+        self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn remember_stuck(&self, stuck: Stuck) {
+        *self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(stuck));
+        self.0.changed.send_modify(|changes| *changes += 1);
+    }
+
     /// The configured document.
     pub fn document(&self) -> Option<&Path> {
         self.0.document.as_deref()
@@ -312,7 +371,7 @@ impl Plugins {
         std::path::absolute(folder.unwrap_or(Path::new("."))).ok()
     }
 
-    fn workshop(&self) -> Workshop {
+    pub(super) fn workshop(&self) -> Workshop {
         let mut known: HashMap<String, Arc<Component>> = HashMap::new();
         for plugin in self.made().iter().flat_map(|generation| &generation.plugins) {
             known.insert(plugin.sha256.clone(), plugin.component().clone());
@@ -324,6 +383,7 @@ impl Plugins {
             known,
             history: self.0.history.clone(),
             totals: self.0.totals.clone(),
+            alarm: self.0.alarm.clone(),
         }
     }
 
@@ -331,7 +391,7 @@ impl Plugins {
         self.0.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn swap(&self, generation: Generation) -> Arc<Generation> {
+    pub(super) fn swap(&self, generation: Generation) -> Arc<Generation> {
         let generation = Arc::new(generation);
         let mut made = self.made();
         made.push(generation.clone());
@@ -339,7 +399,10 @@ impl Plugins {
             made.remove(0);
         }
         self.0.current.store(generation.clone());
+        self.0.node.runs_since(self.0.clock.now());
         *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.changed.send_modify(|changes| *changes += 1);
         let names: Vec<&str> = generation.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         tracing::info!(generation = generation.number, plugins = names.join(", "), "plugins were applied");
         generation
@@ -354,6 +417,8 @@ impl Kept {
             document: generation.document.clone(),
             origin: generation.origin,
             applied_at: generation.applied_at,
+            reason: generation.reason.clone(),
+            gave_up: generation.gave_up.clone(),
             members: generation.members(),
         }
     }

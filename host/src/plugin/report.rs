@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use super::error::PluginError;
 
 #[derive(Debug)]
@@ -10,12 +12,18 @@ pub struct Report<T> {
     pub times: Times,
 }
 
-/// Waited for a place, made the instance, ran the guest: microseconds each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// What a call took: waited for a place, made the instance, ran the guest, waited on its
+/// behalf in host calls, microseconds each; and bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Times {
     pub queue_us: u64,
     pub instantiate_us: u64,
     pub guest_us: u64,
+    pub host_us: u64,
+    /// All memories and tables of the sandbox together, at their largest.
+    pub peak_memory_bytes: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
 }
 
 impl<T> Report<T> {
@@ -40,7 +48,7 @@ impl Times {
 
     /// Since the call had its place.
     pub(super) fn total_us(self) -> u64 {
-        self.instantiate_us.saturating_add(self.guest_us)
+        self.instantiate_us.saturating_add(self.guest_us).saturating_add(self.host_us)
     }
 }
 

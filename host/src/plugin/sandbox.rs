@@ -78,7 +78,10 @@ impl Sandbox {
             call(&mut self.store, &instance).await
         };
         let ended = tokio::time::timeout(limits.wall(), work).await;
-        times.guest_us = micros(began).saturating_sub(times.instantiate_us);
+        let host = self.store.data();
+        times.host_us = host.waited_us();
+        times.peak_memory_bytes = host.memory.used() as u64;
+        times.guest_us = micros(began).saturating_sub(times.instantiate_us).saturating_sub(times.host_us);
         let result = match ended {
             Err(_) => Err(PluginError::Timeout(limits.wall_ms)),
             Ok(Err(error)) => Err(self.why(&error, limits)),

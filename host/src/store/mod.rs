@@ -47,6 +47,8 @@ pub mod members;
 pub mod messages;
 pub mod metadata;
 pub mod pending_requests;
+pub mod plugin_nodes;
+pub mod plugin_traces;
 pub mod profiles;
 pub mod projects;
 pub mod pull_requests;
