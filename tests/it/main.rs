@@ -171,8 +171,14 @@ mod plugins_claim;
 mod plugins_grants;
 /// … guests that misbehave.
 mod plugins_limits;
+/// … sets over time and over nodes.
+mod plugins_nodes;
+/// … what was recorded, and replayed.
+mod plugins_recordings;
 /// … how a set comes to run: file, signal, restart, another node.
 mod plugins_reload;
+/// … on trial: shadows and canaries.
+mod plugins_rollout;
 /// … what these tests share.
 mod plugins_scene;
 /// … and from the daemon back.

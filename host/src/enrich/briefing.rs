@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::changes::{Change, Side};
 use super::trace::{Applied, Trace};
-use super::{Draft, Stopped};
+use super::{Draft, Stopped, record};
 use crate::plugin::generation::Generation;
 use crate::plugin::stage::Stage;
 
@@ -25,7 +25,12 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
     let Some(plugin) = generation.called(Stage::SquadBriefing, &draft.subject.task_id).next() else {
         return Ok(());
     };
+    let take = record::begin(generation, Stage::SquadBriefing, &draft.subject, || record::briefing(&input));
     let report = plugin.brief_squad(&draft.subject, &input).await;
+    if let Some(mut take) = take {
+        take.output(report.result.as_ref().map(|text| text.clone().into()).unwrap_or_default());
+        take.end(plugin, &draft.subject, &report);
+    }
     let Some((briefing, times)) = trace.value(plugin, Stage::SquadBriefing, report)? else {
         return Ok(());
     };

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::trace::{Applied, Trace};
-use super::{Draft, Stopped, grants, patch, view};
+use super::{Draft, Stopped, grants, patch, record, view};
 use crate::plugin::generation::Generation;
 use crate::plugin::grants::Grants;
+use crate::plugin::output;
 use crate::plugin::rollout::Role;
 use crate::plugin::stage::{Decision, Stage};
 
@@ -31,8 +32,23 @@ pub async fn run(
             });
             continue;
         }
-        let decide = |decision| apply(decision, &plugin.grants, &mut body);
+        // What was granted to this plugin is not granted to a recording.
+        let mut take = record::begin(generation, Stage::Enrichment, &draft.subject, || {
+            serde_json::from_str(&view::of(&body, &Grants::default())).unwrap_or_default()
+        });
+        if let Some(take) = &mut take {
+            take.hide(&body, &plugin.grants);
+        }
+        let decide = |decision| {
+            if let Some(take) = &mut take {
+                take.output(output::decision(&decision));
+            }
+            apply(decision, &plugin.grants, &mut body)
+        };
         let report = plugin.enrich(&draft.subject, claim, decide).await;
+        if let Some(take) = take {
+            take.end(plugin, &draft.subject, &report);
+        }
         match trace.value(plugin, Stage::Enrichment, report)? {
             None => {}
             Some((Applied::Changed(changes), times)) => {

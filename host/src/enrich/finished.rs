@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::record;
 use crate::plugin::generation::Generation;
 use crate::plugin::stage::{Stage, Subject};
 
@@ -15,7 +16,14 @@ pub fn tell(generation: &Arc<Generation>, subject: impl FnOnce() -> Subject, tas
     let (generation, subject, task) = (generation.clone(), subject(), task());
     tokio::spawn(async move {
         for plugin in generation.turns(Stage::Finished, &subject.task_id) {
-            if let Err(error) = plugin.finished(&subject, &task).await.result {
+            let take = record::begin(&generation, Stage::Finished, &subject, || {
+                serde_json::from_str(&task).unwrap_or_default()
+            });
+            let report = plugin.finished(&subject, &task).await;
+            if let Some(take) = take {
+                take.end(plugin, &subject, &report);
+            }
+            if let Err(error) = report.result {
                 tracing::warn!(
                     task.id = subject.task_id, plugin.name = plugin.name, %error,
                     "a plugin did not take the end of a task"

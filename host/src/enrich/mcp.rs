@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::changes::{Change, Side};
 use super::trace::{Applied, Trace};
-use super::{Draft, Stopped};
+use super::{Draft, Stopped, record};
 use crate::plugin::generation::Generation;
+use crate::plugin::output;
 use crate::plugin::stage::{McpInput, Merged, Stage};
 
 /// What the plugin chose, read.
@@ -37,7 +38,17 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
     }
     if let Some(plugin) = generation.called(Stage::McpOverlay, &draft.subject.task_id).next() {
         let input = input();
-        let report = plugin.merge_mcp(&draft.subject, &input, read).await;
+        let mut take = record::begin(generation, Stage::McpOverlay, &draft.subject, || record::mcp(&input));
+        let accept = |merged| {
+            if let Some(take) = &mut take {
+                take.output(output::merged(&merged));
+            }
+            read(merged)
+        };
+        let report = plugin.merge_mcp(&draft.subject, &input, accept).await;
+        if let Some(take) = take {
+            take.end(plugin, &draft.subject, &report);
+        }
         if let Some((chosen, times)) = trace.value(plugin, Stage::McpOverlay, report)? {
             let before = input.agent_config.map_or(Side::Absent, Side::Text);
             let mut changes = Vec::new();

@@ -11,6 +11,7 @@ pub mod log;
 mod mcp;
 mod patch;
 mod pipeline;
+pub mod record;
 mod repos;
 mod shadow;
 mod shape;

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use super::changes::{Change, Side};
 use super::trace::{Applied, Trace};
-use super::{Draft, Stopped};
+use super::{Draft, Stopped, record};
 use crate::plugin::generation::Generation;
+use crate::plugin::output;
 use crate::plugin::stage::{Repo, RepoInput, Resolution, Stage};
 
 /// Without a plugin, or when it fails and is skipped, the workspace's list stands.
@@ -26,7 +27,12 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
         });
     }
     if let Some(plugin) = generation.called(Stage::RepoResolution, &draft.subject.task_id).next() {
+        let take = record::begin(generation, Stage::RepoResolution, &draft.subject, || record::repos(&input));
         let report = plugin.resolve_repos(&draft.subject, &input).await;
+        if let Some(mut take) = take {
+            take.output(report.result.as_ref().map(output::resolution).unwrap_or_default());
+            take.end(plugin, &draft.subject, &report);
+        }
         if let Some((resolution, times)) = trace.value(plugin, Stage::RepoResolution, report)? {
             let mut changes = Vec::new();
             if let Resolution::These(repos) = resolution

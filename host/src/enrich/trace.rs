@@ -101,7 +101,13 @@ impl Outcome {
 
 impl Trace {
     pub fn new(subject: &Subject, generation: u64) -> Self {
-        Self { task_id: subject.task_id.clone(), generation, at: Clock::system().now(), steps: Vec::new(), shadows: Shadows::default() }
+        Self {
+            task_id: subject.task_id.clone(),
+            generation,
+            at: Clock::system().now(),
+            steps: Vec::new(),
+            shadows: Shadows::default(),
+        }
     }
 
     /// A call that gave a value, and what became different by it.

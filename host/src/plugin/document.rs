@@ -11,6 +11,7 @@ use super::grants::Grants;
 use super::limits::Limits;
 use super::plugin::OnError;
 use super::reader::{Reader, unknown_keys};
+use super::recording::Recording;
 use super::rollout::{self, Role};
 use super::source::Source;
 use super::stage::Stage;
@@ -79,6 +80,7 @@ pub struct Document {
     pub text: String,
     pub digest: String,
     pub plugins: Vec<Wanted>,
+    pub recording: Option<Recording>,
 }
 
 impl Document {
@@ -100,7 +102,8 @@ impl Document {
             return Err(whole("the document must be a table".to_owned()));
         };
         let mut faults = Vec::new();
-        unknown_keys(top, &["plugin"], None, "", &mut faults);
+        unknown_keys(top, &["plugin", "recording"], None, "", &mut faults);
+        let recording = top.get("recording").and_then(|table| Recording::read(table, &mut faults));
         let mut plugins = Vec::new();
         match top.get("plugin") {
             None => {}
@@ -119,7 +122,7 @@ impl Document {
         faults.extend(rollout::check(&plugins));
         if faults.is_empty() {
             let text = value.to_string();
-            Ok(Self { digest: hex::encode(Sha256::digest(&text)), text, plugins })
+            Ok(Self { digest: hex::encode(Sha256::digest(&text)), text, plugins, recording })
         } else {
             Err((faults, plugins))
         }

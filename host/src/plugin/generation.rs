@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::history::Member;
 use super::plugin::Plugin;
+use super::recording::Recorder;
 use super::rollout::Role;
 use super::stage::Stage;
 use crate::model::time::Time;
@@ -25,6 +26,8 @@ pub struct Generation {
     pub gave_up: Option<String>,
     /// Those that are enabled, in the document's order.
     pub plugins: Vec<Arc<Plugin>>,
+    /// Where samples of its calls go.
+    pub recorder: Option<Recorder>,
 }
 
 /// How a set came to run.

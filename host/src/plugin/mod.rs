@@ -15,14 +15,17 @@ pub mod generation;
 pub mod grants;
 pub mod history;
 mod imports;
+pub mod input;
 pub mod limits;
 mod manifest;
 pub mod nodes;
+pub mod output;
 #[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]
 pub mod plugin;
 pub mod plugins;
 pub mod reader;
 pub mod reader_rollout;
+pub mod recording;
 pub mod report;
 mod retreat;
 pub mod rollout;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use wasmtime::Engine;
 
 use super::apply::{self, Supply, Workshop};
@@ -17,6 +17,7 @@ use super::engine;
 use super::generation::{Generation, Origin};
 use super::history::{History, KEPT, Kept};
 use super::nodes::{Node, Stuck};
+use super::recording::{self, Recorder, Recording, Sample};
 use super::watch::{Seen, look};
 use crate::model::time::{Clock, Time};
 use crate::store::{Db, StoreError};
@@ -61,6 +62,8 @@ struct Inner {
     /// Moves when what this node says of itself changed.
     changed: watch::Sender<u64>,
     node: Node,
+    /// Where samples of calls are written.
+    samples: Option<mpsc::Sender<(Sample, u64)>>,
 }
 
 /// A document, and how it came here.
@@ -118,12 +121,14 @@ impl Plugins {
             reason: None,
             gave_up: None,
             plugins: Vec::new(),
+            recorder: None,
         };
         Ok(Self(Arc::new(Inner {
             cache: Cache::new(&settings.cache_dir, &engine),
             engine,
             pool: Arc::new(Semaphore::new(engine::CALLS as usize)),
             clock,
+            samples: recording::start(settings.db.clone()),
             history: History::new(settings.db),
             document: settings.document,
             current: ArcSwap::from_pointee(empty),
@@ -223,6 +228,7 @@ impl Plugins {
             reason: None,
             gave_up: None,
             plugins: made.plugins,
+            recorder: self.recorder(document.recording),
         };
         loop {
             let latest = self.0.history.latest().await.map_err(ApplyError::Store)?;
@@ -262,6 +268,7 @@ impl Plugins {
             reason: kept.reason,
             gave_up: kept.gave_up,
             plugins: made.plugins,
+            recorder: self.recorder(document.recording),
         }))
     }
 
@@ -321,6 +328,10 @@ impl Plugins {
 
     pub(super) fn history(&self) -> &History {
         &self.0.history
+    }
+
+    pub(super) fn recorder(&self, recording: Option<Recording>) -> Option<Recorder> {
+        Some(Recorder::new(recording?, self.0.samples.clone()?))
     }
 
     /// Held by whoever makes a set.

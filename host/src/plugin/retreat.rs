@@ -75,6 +75,7 @@ impl Plugins {
                 reason: Some(way.reason),
                 gave_up: Some(canary.to_owned()),
                 plugins: made.plugins,
+                recorder: self.recorder(way.document.recording),
             };
             let kept = self.history().keep(&set, made.components).await.map_err(ApplyError::Store)?;
             return Ok(kept.then(|| {

@@ -51,8 +51,7 @@ pub async fn find_latest_number(conn: &mut Conn) -> Result<Option<i64>, StoreErr
 }
 
 pub async fn find(conn: &mut Conn, number: i64) -> Result<Option<GenerationRow>, StoreError> {
-    const SQL: &str =
-        "SELECT number, digest, document, origin, applied_at, reason, gave_up
+    const SQL: &str = "SELECT number, digest, document, origin, applied_at, reason, gave_up
         FROM plugin_generation WHERE number = $1";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(number).fetch_optional(c).await)?)
 }
@@ -74,7 +73,8 @@ pub async fn list_members(conn: &mut Conn, number: Option<i64>) -> Result<Vec<Me
 
 /// Whether the number was free.
 pub async fn insert(conn: &mut Conn, row: &GenerationRow) -> Result<bool, StoreError> {
-    const SQL: &str = "INSERT INTO plugin_generation (number, digest, document, origin, applied_at, reason, gave_up)
+    const SQL: &str =
+        "INSERT INTO plugin_generation (number, digest, document, origin, applied_at, reason, gave_up)
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (number) DO NOTHING";
     let inserted = on_conn!(conn, |c| sqlx::query(SQL)
         .bind(row.number)

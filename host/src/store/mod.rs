@@ -48,6 +48,7 @@ pub mod messages;
 pub mod metadata;
 pub mod pending_requests;
 pub mod plugin_nodes;
+pub mod plugin_recordings;
 pub mod plugin_traces;
 pub mod profiles;
 pub mod projects;

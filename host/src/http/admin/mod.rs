@@ -3,6 +3,7 @@
 mod generations;
 pub mod metrics;
 mod plugins;
+mod recordings;
 mod sweep;
 
 use axum::Router;
@@ -16,6 +17,8 @@ pub fn routes() -> Router<App> {
         .route("/plugins/generations", get(generations::list))
         .route("/plugins/generations/{number}", get(generations::show))
         .route("/plugins/generations/{number}/diff", get(generations::diff))
+        .route("/plugins/recordings", get(recordings::list))
+        .route("/plugins/recordings/{id}", get(recordings::show))
         .route("/plugins/nodes", get(generations::nodes))
         .route("/plugins/rollback", post(plugins::rollback))
         .route("/tasks/{taskId}/enrichment", get(plugins::enrichment))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::plugin::stage::{Decision, Merged, Operation, Repo, Resolution};
+use super::stage::{Decision, Merged, Operation, Repo, Resolution};
 
 pub fn resolution(resolution: &Resolution) -> Value {
     match resolution {
