@@ -1,5 +1,5 @@
-//! What daemons ought to hear at once, carried to the nodes where their sockets are. Hints only:
-//! one that is lost costs its daemon the time until the next poll.
+//! What ought to be heard at once on the other nodes, where the sockets of daemons are. Hints only:
+//! one that is lost costs the time until the next poll, or look.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,10 @@ pub enum Hint {
     Runtime { runtime: RuntimeId },
     /// A custom runtime of the workspace was added, changed or removed.
     Profiles { workspace: WorkspaceId, profile: Option<Uuid> },
+    /// A set of plugins was applied.
+    Plugins { generation: u64 },
+    /// Somebody wants to see what plugins did to the task.
+    Trace { task: TaskId },
 }
 
 /// Hints that wait to go out to other nodes. Cheap to clone; every clone is the same.
@@ -172,6 +176,8 @@ impl Hearer {
                 Ok(Hint::Profiles { workspace, profile }) => {
                     self.wakeups.profiles_elsewhere(workspace, profile);
                 }
+                Ok(Hint::Plugins { .. }) => self.wakeups.set_applied_elsewhere(),
+                Ok(Hint::Trace { task }) => self.wakeups.trace_wanted(task),
                 Err(_) => {}
             }
         }
@@ -195,7 +201,8 @@ mod tests {
     fn a_full_word_is_not_too_long() {
         let hint = Hint::Task { runtime: RuntimeId::new(), task: Some(TaskId::new()) };
         let other = Hint::Profiles { workspace: WorkspaceId::new(), profile: Some(Uuid::nil()) };
-        for hint in [hint, other] {
+        let (set, trace) = (Hint::Plugins { generation: u64::MAX }, Hint::Trace { task: TaskId::new() });
+        for hint in [hint, other, set, trace] {
             let hints = vec![serde_json::to_value(hint).unwrap(); MOST_IN_A_WORD];
             let word = serde_json::to_string(&Word { from: Uuid::nil(), hints }).unwrap();
             assert!(word.len() <= LONGEST, "{}", word.len());
