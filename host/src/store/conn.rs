@@ -227,7 +227,9 @@ impl Db {
         let committing = tokio::spawn(async move {
             let committed = transaction.commit().await;
             versions.entered(&entered);
-            entered.iter().for_each(|entry| others.note(Moved::Queue(entry.queue())));
+            for entry in &entered {
+                others.note(Moved::Queue(entry.queue()));
+            }
             committed
         });
         Ok(committing.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
