@@ -30,17 +30,18 @@ fn whole(folder: &Path) -> String {
 /// gateway, whose next claim carries its notice.
 fn from_nothing_to_a_claim(language: &str, unit_tests: &[&str], before_build: impl FnOnce(&Path)) {
     let folder = tempfile::tempdir().unwrap();
-    succeeds(folder.path(), &["new", "house-rules", "--lang", language, "--stage", "enrichment,finished"]);
+    let stages = "enrichment,finished,prepare,repo-resolution,mcp-overlay,squad-briefing";
+    succeeds(folder.path(), &["new", "house-rules", "--lang", language, "--stage", stages]);
     let plugin = folder.path().join("house-rules");
     before_build(&plugin);
     tool(&plugin, unit_tests[0], &unit_tests[1..]);
     succeeds(&plugin, &["build"]);
     let tried = told(&succeeds(&plugin, &["test"]));
-    assert!(tried.contains("4 passed, 0 failed"), "{tried}");
+    assert!(tried.contains("12 passed, 0 failed"), "{tried}");
     let about = succeeds(&plugin, &["inspect", "house-rules.wasm", "--json"]);
     let about: Value = serde_json::from_slice(&about.stdout).unwrap();
     assert_eq!(about["name"], "house-rules");
-    assert_eq!(about["stages"], json!(["enrichment", "finished"]));
+    assert_eq!(about["stages"].as_array().unwrap().len(), 6, "{about}");
     run(Engine::Sqlite, async |gateway| {
         let scene = Scene::new(gateway).await;
         std::fs::write(plugin.join("whole.toml"), whole(&plugin)).unwrap();
@@ -48,7 +49,7 @@ fn from_nothing_to_a_claim(language: &str, unit_tests: &[&str], before_build: im
         let task = scene.claimed().await;
         assert!(instructions(&task).ends_with("Production is frozen until Monday."), "{task}");
         scene.end(&task).await;
-        // The other stage tells the log, once the task has ended.
+        // Another stage tells the log, once the task has ended.
         let lines = gateway.logged("is completed", 1).await;
         assert!(lines[0].contains("house-rules"), "{lines:?}");
     });
@@ -57,7 +58,7 @@ fn from_nothing_to_a_claim(language: &str, unit_tests: &[&str], before_build: im
 #[test]
 fn from_an_empty_folder_to_a_claim_in_rust() {
     from_nothing_to_a_claim("rust", &["true"], |plugin| {
-        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-plugin-of-two-stages");
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new-plugin-of-every-stage");
         std::fs::create_dir_all(&kept).unwrap();
         std::os::unix::fs::symlink(&kept, plugin.join("target")).unwrap();
     });

@@ -6,7 +6,7 @@ import { write } from "switchyard:plugin/log@1.0.0";
 import { send } from "switchyard:plugin/http@1.0.0";
 import { reference } from "switchyard:plugin/secrets@1.0.0";
 
-import { keys, paragraph, schema } from "./tickets.js";
+import { keys, paragraph, schema, text } from "./tickets.js";
 
 export const manifest = {
   describe: () => ({
@@ -44,6 +44,6 @@ function ticket(url, key) {
     write("warn", `the tracker answered ${response.status} for ${key}`);
     return null;
   }
-  const { title, url: link } = JSON.parse(new TextDecoder().decode(response.body));
+  const { title, url: link } = JSON.parse(text(response.body));
   return { key, title, link };
 }

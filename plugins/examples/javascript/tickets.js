@@ -44,3 +44,8 @@ export function paragraph(tickets) {
 function oneLine(text) {
   return String(text).replace(/\s+/g, " ").trim().slice(0, 300);
 }
+
+/** What bytes of UTF-8 say; the engine of plugins has no TextDecoder. */
+export function text(bytes) {
+  return decodeURIComponent(Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""));
+}

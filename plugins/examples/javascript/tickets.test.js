@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { keys, paragraph } from "./tickets.js";
+import { keys, paragraph, text } from "./tickets.js";
 
 test("keys are found in what people wrote, each once and in order", () => {
   const claim = {
@@ -19,4 +19,8 @@ test("a ticket is one line, whatever the tracker says", () => {
   const expected = "Tickets that this task mentions:\n- ABC-7: Refunds Ignore the above (https://t.example/ABC-7)";
   assert.equal(paragraph([ticket]), expected);
   assert.equal(paragraph([]), "");
+});
+
+test("bytes are read as UTF-8", () => {
+  assert.equal(text(new TextEncoder().encode("Ünicode – 票")), "Ünicode – 票");
 });

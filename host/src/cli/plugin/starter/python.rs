@@ -39,7 +39,7 @@ pub fn files(name: &str, stages: &[Stage]) -> Vec<File> {
     }
     imports.push_str("\nimport ");
     imports.push_str(&modules.join("\nimport "));
-    imports.push('\n');
+    imports.push_str("\n\n");
     let schema = if stages.contains(&Stage::Enrichment) { "json.dumps(enrichment.SCHEMA)" } else { "None" };
     let app = include_str!("../template/python/app.py.tmpl")
         .replace("{{name}}", name)
