@@ -43,7 +43,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
                 word(recording, "at"),
                 word(recording, "plugin"),
                 word(recording, "stage"),
-                recording["generation"],
+                recording["generation"].to_string(),
                 word(recording, "outcome"),
             );
         }

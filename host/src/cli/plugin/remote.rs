@@ -80,7 +80,7 @@ pub async fn generations(access: &Access) -> anyhow::Result<()> {
             members(generation, "plugins").iter().map(|plugin| word(plugin, "name")).collect();
         println!(
             "{mark} {:>4}  {}  {:<8}  {}",
-            generation["generation"],
+            generation["generation"].to_string(),
             word(generation, "applied_at"),
             word(generation, "origin"),
             names.join(", ")

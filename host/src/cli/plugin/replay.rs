@@ -69,6 +69,7 @@ struct Recorded {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the members of a recording")]
 struct Took {
     instantiate_us: u64,
     guest_us: u64,

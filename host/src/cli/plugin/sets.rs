@@ -62,7 +62,7 @@ pub async fn nodes(access: &Access) -> anyhow::Result<()> {
         println!(
             "{mark} {:<32} generation {:>4} since {}  seen {}",
             word(node, "name"),
-            node["generation"],
+            node["generation"].to_string(),
             word(node, "since"),
             word(node, "last_seen_at"),
         );
