@@ -112,6 +112,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());
     plugin::follow(plugins.clone());
+    plugin::mend(plugins.clone());
     let access = config::access()?;
     let jwt_secret = secret::settle(&db, "jwt", access.jwt_secret.clone(), clock.now()).await?;
     let keys = Keys::new(&jwt_secret, access.token_ttl);

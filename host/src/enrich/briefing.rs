@@ -14,7 +14,7 @@ use crate::plugin::stage::Stage;
 pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Trace) -> Result<(), Stopped> {
     let Some(input) = draft.squad.take() else { return Ok(()) };
     let Some(Value::Object(agent)) = draft.body.get_mut("agent") else { return Ok(()) };
-    let Some(plugin) = generation.serving(Stage::SquadBriefing).next() else { return Ok(()) };
+    let Some(plugin) = generation.asked(Stage::SquadBriefing, &draft.subject).next() else { return Ok(()) };
     let report = plugin.brief_squad(&draft.subject, &input).await;
     let Some((briefing, times)) = trace.value(plugin, Stage::SquadBriefing, report)? else {
         return Ok(());

@@ -26,7 +26,7 @@ pub async fn run(
     trace: &mut Trace,
 ) -> Result<Map<String, Value>, Stopped> {
     let mut body = draft.body;
-    for plugin in generation.serving(Stage::Enrichment) {
+    for plugin in generation.asked(Stage::Enrichment, &draft.subject) {
         let claim = view::of(&body, &plugin.grants);
         let apply = |decision| match decision {
             Decision::Deny { code, reason } => Ok(Applied::Denied {

@@ -14,7 +14,7 @@ pub fn tell(generation: &Arc<Generation>, subject: impl FnOnce() -> Subject, tas
     }
     let (generation, subject, task) = (generation.clone(), subject(), task());
     tokio::spawn(async move {
-        for plugin in generation.serving(Stage::Finished) {
+        for plugin in generation.asked(Stage::Finished, &subject) {
             if let Err(error) = plugin.finished(&subject, &task).await.result {
                 tracing::warn!(
                     task.id = subject.task_id, plugin.name = plugin.name, %error,

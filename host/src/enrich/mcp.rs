@@ -24,7 +24,7 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
         return Ok(());
     }
     let mut delivered = own;
-    if let Some(plugin) = generation.serving(Stage::McpOverlay).next() {
+    if let Some(plugin) = generation.asked(Stage::McpOverlay, &draft.subject).next() {
         let input = McpInput {
             agent_config: delivered.as_ref().map(Value::to_string),
             overlay: overlay.as_ref().map(Value::to_string),

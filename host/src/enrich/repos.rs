@@ -18,7 +18,7 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
         workspace_repos: std::mem::take(&mut draft.workspace_repos),
     };
     let mut chosen = None;
-    if let Some(plugin) = generation.serving(Stage::RepoResolution).next() {
+    if let Some(plugin) = generation.asked(Stage::RepoResolution, &draft.subject).next() {
         let report = plugin.resolve_repos(&draft.subject, &input).await;
         if let Some((resolution, times)) = trace.value(plugin, Stage::RepoResolution, report)? {
             let mut changes = Vec::new();

@@ -6,7 +6,8 @@ use super::Stopped;
 use super::changes::Change;
 use crate::model::time::{Clock, Time};
 use crate::plugin::error::PluginError;
-use crate::plugin::plugin::{OnError, Plugin};
+use crate::plugin::plugin::Plugin;
+use crate::plugin::policy::OnError;
 use crate::plugin::report::{Report, Times};
 use crate::plugin::stage::{Stage, Subject};
 
@@ -88,7 +89,7 @@ impl Trace {
             task.id = self.task_id, plugin.name = plugin.name, stage = stage.as_str(), %error,
             "a plugin failed"
         );
-        match plugin.on_error {
+        match plugin.policy.on_error.of(error) {
             OnError::Skip => {
                 self.push(plugin, stage, times, Outcome::Skipped, why, Vec::new());
                 Ok(())

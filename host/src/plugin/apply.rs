@@ -10,7 +10,8 @@ use wasmtime::Engine;
 
 use super::component::{self, Cache, Component};
 use super::counters::Totals;
-use super::document::{Fault, Wanted, crowded};
+use super::document::{Fault, Serving, Wanted, crowded};
+use super::generation::Broken;
 use super::history::{History, Member};
 use super::limits::Limits;
 use super::manifest;
@@ -28,6 +29,8 @@ pub struct Workshop {
     pub known: HashMap<String, Arc<Component>>,
     pub history: History,
     pub totals: Totals,
+    /// What relative paths of the configured document are below.
+    pub base: Option<PathBuf>,
 }
 
 /// Where the components of a document come from.
@@ -46,6 +49,8 @@ pub struct Output {
     pub plugins: Vec<Arc<Plugin>>,
     /// Components that came from files, by digest.
     pub components: HashMap<String, Arc<[u8]>>,
+    /// Those that are enabled and could not be loaded.
+    pub broken: Vec<Broken>,
 }
 
 /// A plugin asked for, and what was made of it.
@@ -60,33 +65,57 @@ struct Made {
 /// Makes every plugin of the document, disabled ones too: what is switched on tomorrow
 /// should be known to work today.
 pub async fn make(workshop: &Workshop, wanted: Vec<Wanted>, supply: &Supply) -> Result<Output, Vec<Fault>> {
-    let mut faults = Vec::new();
+    // Of a set that ran before, only what ran was kept.
+    let all = matches!(supply, Supply::Sources(_));
+    let output = make_each(workshop, wanted, supply, all).await;
+    if output.broken.is_empty() {
+        return Ok(output);
+    }
+    Err(output.broken.into_iter().flat_map(|broken| broken.faults).collect())
+}
+
+/// Makes those plugins that are enabled and can be loaded, whatever is wrong with the others.
+pub async fn make_what_runs(workshop: &Workshop, wanted: Vec<Wanted>, supply: &Supply) -> Output {
+    make_each(workshop, wanted, supply, false).await
+}
+
+async fn make_each(workshop: &Workshop, wanted: Vec<Wanted>, supply: &Supply, disabled_too: bool) -> Output {
+    let mut output = Output::default();
     let mut made = Vec::new();
-    for wanted in wanted {
-        if matches!(supply, Supply::Kept(_)) && !wanted.enabled {
-            // Only what ran was kept.
-            continue;
-        }
+    for wanted in wanted.into_iter().filter(|wanted| wanted.enabled || disabled_too) {
+        let (name, required) = (wanted.name.clone(), wanted.policy.required);
         match make_one(workshop, wanted, supply).await {
             Ok(plugin) => made.push(plugin),
-            Err(found) => faults.extend(found),
+            Err(faults) => output.broken.push(Broken { name, required, faults }),
         }
     }
     made.retain(|made| made.enabled);
-    let enabled: Vec<(String, String, Vec<Stage>)> = made
-        .iter()
-        .map(|made| (made.pointer.clone(), made.plugin.name.clone(), made.plugin.stages.clone()))
-        .collect();
-    faults.extend(crowded(&enabled));
-    if !faults.is_empty() {
-        return Err(faults);
+    let mut behind: HashMap<usize, Vec<Fault>> = HashMap::new();
+    let enabled: Vec<Serving> = made.iter().map(Made::serving).collect();
+    for (index, fault) in crowded(&enabled) {
+        behind.entry(index).or_default().push(fault);
     }
-    let mut output = Output::default();
-    for made in made {
-        output.components.extend(made.bytes.map(|bytes| (made.plugin.sha256.clone(), bytes)));
-        output.plugins.push(Arc::new(made.plugin));
+    for (index, made) in made.into_iter().enumerate() {
+        let Made { plugin, bytes, .. } = made;
+        if let Some(faults) = behind.remove(&index) {
+            output.broken.push(Broken { name: plugin.name, required: plugin.policy.required, faults });
+            continue;
+        }
+        output.components.extend(bytes.map(|bytes| (plugin.sha256.clone(), bytes)));
+        output.plugins.push(Arc::new(plugin));
     }
-    Ok(output)
+    output
+}
+
+impl Made {
+    fn serving(&self) -> Serving<'_> {
+        Serving {
+            pointer: &self.pointer,
+            name: &self.plugin.name,
+            stages: &self.plugin.stages,
+            matching: &self.plugin.policy.matching,
+        }
+    }
 }
 
 async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Result<Made, Vec<Fault>> {
@@ -123,7 +152,7 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
     let entry = Entry {
         name: wanted.name,
         stages,
-        on_error: wanted.on_error,
+        policy: wanted.policy,
         config: wanted.config.to_string(),
         limits: wanted.limits,
         grants: wanted.grants,
@@ -181,7 +210,17 @@ async fn find_kept(
     let member = members.iter().find(|member| member.name == wanted.name);
     let sha256 = &member.ok_or("it was not part of the set that is kept")?.sha256;
     let kept = workshop.history.component(sha256).await.map_err(|error| error.to_string())?;
-    let bytes = kept.ok_or_else(|| format!("the component {sha256} is not kept any more"))?;
+    let Some(bytes) = kept else {
+        // The same component may still be where it came from.
+        let again = read(&wanted.source, workshop.base.clone()).await;
+        return match again {
+            Ok((bytes, found)) if found == *sha256 => Ok((bytes, found)),
+            Ok((_, found)) => Err(format!(
+                "the component {sha256} is not kept any more, and its source holds another, {found}; apply the document again to run that"
+            )),
+            Err(problem) => Err(format!("the component {sha256} is not kept any more: {problem}")),
+        };
+    };
     let found = hex::encode(Sha256::digest(&bytes));
     if found != *sha256 {
         return Err(format!("the component that was kept as {sha256} is damaged"));

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::document::Fault;
 use super::history::Member;
 use super::plugin::Plugin;
-use super::stage::Stage;
+use super::stage::{Stage, Subject};
 use crate::model::time::Time;
 
 pub struct Generation {
-    /// Counts from 1; a rollback makes a new one.
+    /// Counts from 1; a rollback makes a new one. 0 is what runs of a first document, parts of
+    /// which cannot be loaded.
     pub number: u64,
     /// SHA-256 of the document, whatever its spelling: 64 hex digits.
     pub digest: String,
@@ -20,6 +22,17 @@ pub struct Generation {
     pub applied_at: Time,
     /// Those that are enabled, in the document's order.
     pub plugins: Vec<Arc<Plugin>>,
+    /// Those that are enabled and could not be loaded. Only a start puts up with any.
+    pub broken: Vec<Broken>,
+}
+
+/// A plugin that could not be loaded, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Broken {
+    pub name: String,
+    /// The gateway is not ready without it.
+    pub required: bool,
+    pub faults: Vec<Fault>,
 }
 
 /// How a set came to run.
@@ -64,6 +77,12 @@ impl Origin {
 impl Generation {
     pub fn serving(&self, stage: Stage) -> impl Iterator<Item = &Arc<Plugin>> {
         self.plugins.iter().filter(move |plugin| plugin.stages.contains(&stage))
+    }
+
+    /// Those of a stage that are asked for this task: all that fit, or the first.
+    pub fn asked<'a>(&'a self, stage: Stage, subject: &'a Subject) -> impl Iterator<Item = &'a Arc<Plugin>> {
+        let limit = if stage.takes_many() { usize::MAX } else { 1 };
+        self.serving(stage).filter(|plugin| plugin.policy.matching.fits(subject)).take(limit)
     }
 
     /// What it is made of.

@@ -15,6 +15,8 @@ pub struct Limits {
     pub cpu_ms: u64,
     /// All of the call, from its place in the pool to its result.
     pub wall_ms: u64,
+    /// How long a call waits for a place before it gives up.
+    pub queue_ms: u64,
     pub memory_mib: u64,
     pub max_input_bytes: usize,
     pub max_output_bytes: usize,
@@ -27,6 +29,7 @@ impl Default for Limits {
         Self {
             cpu_ms: 50,
             wall_ms: 500,
+            queue_ms: 250,
             memory_mib: 64,
             max_input_bytes: 1 << 20,
             max_output_bytes: 1 << 20,

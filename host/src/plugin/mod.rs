@@ -17,10 +17,13 @@ pub mod history;
 mod imports;
 pub mod limits;
 mod manifest;
+mod mend;
 #[expect(clippy::module_inception, reason = "the folder is about plugins; this file is one of them")]
 pub mod plugin;
 pub mod plugins;
+pub mod policy;
 pub mod reader;
+mod reader_policy;
 pub mod report;
 mod sandbox;
 pub mod size;
@@ -30,4 +33,5 @@ pub mod start;
 mod watch;
 
 pub use follow::follow;
+pub use mend::mend;
 pub use watch::watch;

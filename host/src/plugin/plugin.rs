@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::Store;
 use wasmtime::component::Instance;
@@ -19,31 +18,18 @@ use super::error::PluginError;
 use super::grants::Grants;
 use super::imports::Host;
 use super::limits::{Limits, MAX_ITEMS};
+use super::policy::Policy;
 use super::report::{Report, Times};
 use super::sandbox::{Returned, Sandbox};
 use super::size::{self, Size};
 use super::stage::{BriefingInput, Decision, McpInput, Merged, RepoInput, Resolution, Stage, Subject};
-
-/// How long a call waits for a place before it gives up.
-const QUEUE_WAIT: Duration = Duration::from_millis(250);
-
-/// What a claim does when this plugin fails.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// It goes on without the plugin's part.
-    #[default]
-    Skip,
-    /// The task goes back to the queue.
-    Fail,
-}
 
 /// What the document says of a plugin, checked.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
     pub name: String,
     pub stages: Vec<Stage>,
-    pub on_error: OnError,
+    pub policy: Policy,
     /// JSON text that satisfied the plugin's schema.
     pub config: String,
     pub limits: Limits,
@@ -55,7 +41,7 @@ pub struct Plugin {
     pub version: String,
     pub sha256: String,
     pub stages: Vec<Stage>,
-    pub on_error: OnError,
+    pub policy: Policy,
     pub grants: Grants,
     pub limits: Limits,
     config: String,
@@ -82,7 +68,7 @@ impl Plugin {
             version,
             sha256: component.sha256.clone(),
             stages: entry.stages,
-            on_error: entry.on_error,
+            policy: entry.policy,
             grants: entry.grants,
             places: Semaphore::new(entry.limits.max_concurrent),
             limits: entry.limits,
@@ -215,7 +201,8 @@ impl Plugin {
             return Some((own, pool));
         }
         let both = async { Some((self.places.acquire().await.ok()?, self.pool.acquire().await.ok()?)) };
-        tokio::time::timeout(QUEUE_WAIT, both).await.ok().flatten()
+        let patience = Duration::from_millis(self.limits.queue_ms);
+        tokio::time::timeout(patience, both).await.ok().flatten()
     }
 
     /// Looks at what came out, and remembers how the call went.

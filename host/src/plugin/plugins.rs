@@ -12,10 +12,11 @@ use wasmtime::Engine;
 use super::apply::{self, Supply, Workshop};
 use super::component::{Cache, Component};
 use super::counters::{CountersBody, Totals};
-use super::document::{Document, DocumentFormat, Fault};
+use super::document::{Document, DocumentFormat, Fault, Wanted};
 use super::engine;
 use super::generation::{Generation, Origin};
 use super::history::{History, KEPT, Kept};
+use super::plugin::Plugin;
 use super::watch::{Seen, look};
 use crate::model::time::{Clock, Time};
 use crate::store::{Db, StoreError};
@@ -68,6 +69,31 @@ pub struct Refused {
     pub faults: Vec<Fault>,
 }
 
+/// What becomes of a document when a plugin of it cannot be loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Care {
+    /// Nothing runs, whatever is found.
+    DryRun,
+    /// All of it runs, or nothing changes.
+    Whole,
+    /// The others run.
+    WhatRuns,
+}
+
+impl Care {
+    async fn make(
+        self,
+        workshop: &Workshop,
+        wanted: Vec<Wanted>,
+        supply: &Supply,
+    ) -> Result<apply::Output, Vec<Fault>> {
+        match self {
+            Self::DryRun | Self::Whole => apply::make(workshop, wanted, supply).await,
+            Self::WhatRuns => Ok(apply::make_what_runs(workshop, wanted, supply).await),
+        }
+    }
+}
+
 #[derive(Debug, Error)]
 pub enum ApplyError {
     #[error("another apply is running")]
@@ -106,6 +132,7 @@ impl Plugins {
             origin: Origin::BuiltIn,
             applied_at: clock.now(),
             plugins: Vec::new(),
+            broken: Vec::new(),
         };
         Ok(Self(Arc::new(Inner {
             cache: Cache::new(&settings.cache_dir, &engine),
@@ -136,7 +163,8 @@ impl Plugins {
         let maker = self.0.applying.clone().try_lock_owned().map_err(|_| ApplyError::Busy)?;
         let plugins = self.clone();
         let work = tokio::spawn(async move {
-            let applied = plugins.apply_alone(&sent, dry_run).await;
+            let care = if dry_run { Care::DryRun } else { Care::Whole };
+            let applied = plugins.apply_alone(&sent, care).await;
             if let (Err(ApplyError::Faults(faults)), false) = (&applied, dry_run) {
                 plugins.remember_refusal(sent.origin, faults.clone());
             }
@@ -149,7 +177,8 @@ impl Plugins {
         })
     }
 
-    async fn apply_alone(&self, sent: &Sent, dry_run: bool) -> Result<Arc<Generation>, ApplyError> {
+    /// For whoever holds the maker's lock, or starts.
+    pub(super) async fn apply_alone(&self, sent: &Sent, care: Care) -> Result<Arc<Generation>, ApplyError> {
         let workshop = self.workshop();
         let supply = Supply::Sources(self.base_dir());
         let document = match Document::parse(&sent.text, sent.format) {
@@ -160,7 +189,7 @@ impl Plugins {
                 return Err(ApplyError::Faults(faults));
             }
         };
-        self.run(&workshop, document, &supply, sent.origin, dry_run).await
+        self.run(&workshop, document, &supply, sent.origin, care).await
     }
 
     /// Runs an earlier set again, as a new generation.
@@ -185,7 +214,7 @@ impl Plugins {
         let document = Document::parse(&kept.document, DocumentFormat::Json)
             .map_err(|(faults, _)| ApplyError::Faults(faults))?;
         let supply = Supply::Kept(kept.members);
-        self.run(&self.workshop(), document, &supply, origin, false).await
+        self.run(&self.workshop(), document, &supply, origin, Care::Whole).await
     }
 
     async fn run(
@@ -194,9 +223,12 @@ impl Plugins {
         document: Document,
         supply: &Supply,
         origin: Origin,
-        dry_run: bool,
+        care: Care,
     ) -> Result<Arc<Generation>, ApplyError> {
-        let made = apply::make(workshop, document.plugins, supply).await.map_err(ApplyError::Faults)?;
+        let made = care.make(workshop, document.plugins, supply).await.map_err(ApplyError::Faults)?;
+        if care == Care::WhatRuns && self.is_no_news(&made) {
+            return Ok(self.snapshot());
+        }
         let mut generation = Generation {
             number: 0,
             digest: document.digest,
@@ -204,11 +236,16 @@ impl Plugins {
             origin,
             applied_at: self.0.clock.now(),
             plugins: made.plugins,
+            broken: made.broken,
         };
+        if !generation.broken.is_empty() {
+            // What is kept is whole, so that whoever goes back to it knows what they get.
+            return Ok(self.swap(generation));
+        }
         loop {
             let latest = self.0.history.latest().await.map_err(ApplyError::Store)?;
             generation.number = latest.as_ref().map_or(self.snapshot().number, |latest| latest.number) + 1;
-            if dry_run {
+            if care == Care::DryRun {
                 return Ok(Arc::new(generation));
             }
             if let Some(same) = latest.filter(|latest| origin.resumes() && latest.is(&generation)) {
@@ -228,18 +265,23 @@ impl Plugins {
 
     /// Runs a set that is kept, under its own number: one of before a restart, or one that
     /// another node applied.
-    pub(super) async fn resume(&self, kept: Kept) -> Result<Arc<Generation>, Vec<Fault>> {
+    pub(super) async fn resume(&self, kept: Kept, care: Care) -> Result<Arc<Generation>, Vec<Fault>> {
         let document = Document::parse(&kept.document, DocumentFormat::Json).map_err(|(faults, _)| faults)?;
         let supply = Supply::Kept(kept.members);
-        let made = apply::make(&self.workshop(), document.plugins, &supply).await?;
-        Ok(self.swap(Generation {
+        let made = care.make(&self.workshop(), document.plugins, &supply).await?;
+        if care == Care::WhatRuns && self.is_no_news(&made) {
+            return Ok(self.snapshot());
+        }
+        let generation = Generation {
             number: kept.number,
             digest: kept.digest,
             document: kept.document,
             origin: kept.origin,
             applied_at: kept.applied_at,
             plugins: made.plugins,
-        }))
+            broken: made.broken,
+        };
+        Ok(self.swap(generation))
     }
 
     /// As [`Plugins::resume`], unless this node is making a set itself just now.
@@ -248,7 +290,23 @@ impl Plugins {
         if kept.number <= self.snapshot().number {
             return Ok(());
         }
-        self.resume(kept).await.map(drop)
+        self.resume(kept, Care::Whole).await.map(drop)
+    }
+
+    /// Whether nothing can be loaded that does not run already, and something runs.
+    fn is_no_news(&self, made: &apply::Output) -> bool {
+        let running = self.snapshot();
+        let names = |plugins: &[Arc<Plugin>]| -> Vec<String> {
+            plugins.iter().map(|plugin| plugin.name.clone()).collect()
+        };
+        !running.broken.is_empty()
+            && !made.broken.is_empty()
+            && names(&running.plugins) == names(&made.plugins)
+    }
+
+    /// The lock of whoever makes a set, if nobody does.
+    pub(super) fn maker(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        self.0.applying.clone().try_lock_owned().ok()
     }
 
     /// What can be gone back to, newest first.
@@ -324,6 +382,7 @@ impl Plugins {
             known,
             history: self.0.history.clone(),
             totals: self.0.totals.clone(),
+            base: self.base_dir(),
         }
     }
 

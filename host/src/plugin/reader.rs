@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 use super::document::{Fault, Wanted};
 use super::grants::{Grants, View, is_closed, is_variable};
 use super::limits::Limits;
-use super::plugin::OnError;
 use super::source::Source;
 use super::stage::Stage;
 
@@ -21,11 +20,13 @@ pub struct Reader<'a> {
 }
 
 /// The keys of a `[[plugin]]`, of its limits and of its grants.
-pub const KEYS: [&str; 9] =
-    ["name", "source", "sha256", "stages", "enabled", "on_error", "config", "limits", "grants"];
+pub const KEYS: [&str; 11] = [
+    "name", "source", "sha256", "stages", "enabled", "required", "match", "on_error", "config", "limits",
+    "grants",
+];
 
-pub const LIMIT_KEYS: [&str; 6] =
-    ["cpu_ms", "wall_ms", "memory_mib", "max_input_bytes", "max_output_bytes", "max_concurrent"];
+pub const LIMIT_KEYS: [&str; 7] =
+    ["cpu_ms", "wall_ms", "queue_ms", "memory_mib", "max_input_bytes", "max_output_bytes", "max_concurrent"];
 pub const GRANT_KEYS: [&str; 3] = ["env", "write", "view"];
 
 impl<'a> Reader<'a> {
@@ -42,7 +43,7 @@ impl<'a> Reader<'a> {
         let sha256 = reader.sha256();
         let stages = reader.stages();
         let enabled = reader.flag("enabled", true);
-        let on_error = reader.on_error();
+        let policy = reader.policy();
         let config = reader.table("config");
         let limits = reader.limits();
         let grants = reader.grants();
@@ -53,16 +54,24 @@ impl<'a> Reader<'a> {
             sha256,
             stages,
             enabled,
-            on_error,
+            policy,
             config: Value::Object(config),
             limits,
             grants,
         })
     }
 
-    fn fault(&mut self, member: &str, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, member: &str, message: impl Into<String>) {
         let pointer = format!("{}/{member}", self.at);
         self.faults.push(Fault::new(self.name.as_deref(), pointer, message));
+    }
+
+    pub(super) fn member(&self, member: &str) -> Option<&'a Value> {
+        self.map.get(member)
+    }
+
+    pub(super) fn unknown_keys_of(&mut self, member: &str, table: &Map<String, Value>, known: &[&str]) {
+        unknown_keys(table, known, self.name.as_deref(), &format!("{}/{member}", self.at), self.faults);
     }
 
     /// A text, if the member is there and one.
@@ -140,7 +149,7 @@ impl<'a> Reader<'a> {
         Some(stages)
     }
 
-    fn flag(&mut self, member: &str, default: bool) -> bool {
+    pub(super) fn flag(&mut self, member: &str, default: bool) -> bool {
         match self.map.get(member) {
             None => default,
             Some(Value::Bool(flag)) => *flag,
@@ -151,19 +160,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn on_error(&mut self) -> OnError {
-        match self.text("on_error").as_deref() {
-            None | Some("skip") => OnError::Skip,
-            Some("fail") => OnError::Fail,
-            Some(other) => {
-                let message = format!("`{other}` is neither `skip` nor `fail`");
-                self.fault("on_error", message);
-                OnError::Skip
-            }
-        }
-    }
-
-    fn table(&mut self, member: &str) -> Map<String, Value> {
+    pub(super) fn table(&mut self, member: &str) -> Map<String, Value> {
         match self.map.get(member) {
             None => Map::new(),
             Some(Value::Object(map)) => map.clone(),
@@ -194,6 +191,7 @@ impl<'a> Reader<'a> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         limits.cpu_ms = number("cpu_ms", limits.cpu_ms, 1, 10_000);
         limits.wall_ms = number("wall_ms", limits.wall_ms, 1, 30_000);
+        limits.queue_ms = number("queue_ms", limits.queue_ms, 1, 30_000);
         limits.memory_mib = number("memory_mib", limits.memory_mib, 1, 256);
         limits.max_input_bytes =
             size(number("max_input_bytes", limits.max_input_bytes as u64, 1024, 16 << 20));
@@ -265,6 +263,11 @@ pub fn unknown_keys(
         let message = format!("unknown key; known are {}", known.join(", "));
         faults.push(Fault::new(plugin, format!("{at}/{}", escaped(key)), message));
     }
+}
+
+/// The place of a key that somebody else chose.
+pub(super) fn escaped_path(member: &str, key: &str) -> String {
+    format!("{member}/{}", escaped(key))
 }
 
 fn escaped(key: &str) -> String {

@@ -10,7 +10,7 @@ use super::{check, input, output};
 use crate::plugin::document::DocumentFormat;
 use crate::plugin::plugin::Plugin;
 use crate::plugin::report::Report;
-use crate::plugin::stage::{Stage, Subject};
+use crate::plugin::stage::{Kind, Stage, Subject};
 use crate::telemetry;
 
 #[derive(clap::Args)]
@@ -74,6 +74,8 @@ async fn call(plugin: &Plugin, stage: Stage, file: &Path) -> anyhow::Result<Repo
     let subject = Subject {
         task_id: "00000000-0000-4000-8000-000000000001".to_owned(),
         workspace_id: "00000000-0000-4000-8000-000000000002".to_owned(),
+        agent_id: "00000000-0000-4000-8000-000000000003".to_owned(),
+        kind: Kind::Direct,
     };
     Ok(match stage {
         Stage::RepoResolution => {

@@ -121,7 +121,9 @@ fn body(generation: &Generation) -> Value {
             "version": plugin.version,
             "sha256": plugin.sha256,
             "stages": plugin.stages,
-            "on_error": plugin.on_error,
+            "required": plugin.policy.required,
+            "match": plugin.policy.matching,
+            "on_error": plugin.policy.on_error,
             "limits": plugin.limits,
             "grants": plugin.grants,
             "breaker": plugin.breaker_state(),
@@ -134,6 +136,7 @@ fn body(generation: &Generation) -> Value {
         "origin": generation.origin,
         "applied_at": seconds(generation.applied_at),
         "plugins": plugins.collect::<Vec<_>>(),
+        "broken": generation.broken,
     })
 }
 
