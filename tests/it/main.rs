@@ -171,6 +171,8 @@ mod plugins_claim;
 mod plugins_grants;
 /// … guests that misbehave.
 mod plugins_limits;
+/// … for which tasks they are asked, and what a failure costs.
+mod plugins_policy;
 /// … how a set comes to run: file, signal, restart, another node.
 mod plugins_reload;
 /// … what these tests share.

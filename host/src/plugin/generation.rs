@@ -27,7 +27,7 @@ pub struct Generation {
 }
 
 /// A plugin that could not be loaded, and why.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Broken {
     pub name: String,
     /// The gateway is not ready without it.

@@ -226,7 +226,7 @@ impl Plugins {
         care: Care,
     ) -> Result<Arc<Generation>, ApplyError> {
         let made = care.make(workshop, document.plugins, supply).await.map_err(ApplyError::Faults)?;
-        if care == Care::WhatRuns && self.is_no_news(&made) {
+        if care == Care::WhatRuns && self.tells_nothing_new(&made) {
             return Ok(self.snapshot());
         }
         let mut generation = Generation {
@@ -269,7 +269,7 @@ impl Plugins {
         let document = Document::parse(&kept.document, DocumentFormat::Json).map_err(|(faults, _)| faults)?;
         let supply = Supply::Kept(kept.members);
         let made = care.make(&self.workshop(), document.plugins, &supply).await?;
-        if care == Care::WhatRuns && self.is_no_news(&made) {
+        if care == Care::WhatRuns && self.tells_nothing_new(&made) {
             return Ok(self.snapshot());
         }
         let generation = Generation {
@@ -293,15 +293,27 @@ impl Plugins {
         self.resume(kept, Care::Whole).await.map(drop)
     }
 
-    /// Whether nothing can be loaded that does not run already, and something runs.
-    fn is_no_news(&self, made: &apply::Output) -> bool {
+    /// Whether nothing can be loaded that does not run already. What is wrong with the rest may
+    /// be something else by now.
+    fn tells_nothing_new(&self, made: &apply::Output) -> bool {
         let running = self.snapshot();
         let names = |plugins: &[Arc<Plugin>]| -> Vec<String> {
             plugins.iter().map(|plugin| plugin.name.clone()).collect()
         };
-        !running.broken.is_empty()
-            && !made.broken.is_empty()
-            && names(&running.plugins) == names(&made.plugins)
+        let is_same = names(&running.plugins) == names(&made.plugins);
+        if running.broken.is_empty() || made.broken.is_empty() || !is_same {
+            return false;
+        }
+        if running.broken != made.broken {
+            self.0.current.store(Arc::new(Generation {
+                digest: running.digest.clone(),
+                document: running.document.clone(),
+                plugins: running.plugins.clone(),
+                broken: made.broken.clone(),
+                ..*running
+            }));
+        }
+        true
     }
 
     /// The lock of whoever makes a set, if nobody does.
