@@ -107,8 +107,12 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     let hub = Hub::default();
     let outbox = db.is_shared().then(Outbox::default);
-    let settings =
-        Settings { cache_dir: config.code_cache(), document: config.plugins.clone(), db: Some(db.clone()) };
+    let settings = Settings {
+        cache_dir: config.code_cache(),
+        document: config.plugins.clone(),
+        db: Some(db.clone()),
+        rules: config.plugin_rules()?,
+    };
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());
     plugin::follow(plugins.clone());

@@ -165,6 +165,8 @@ mod pending_requests;
 mod plugins_apply;
 /// … what their authors do.
 mod plugins_author;
+/// … what is kept of their compilation.
+mod plugins_cache;
 /// … what the first-party ones make of a claim.
 mod plugins_claim;
 /// … what they see, change and call.
@@ -173,10 +175,14 @@ mod plugins_grants;
 mod plugins_limits;
 /// … for which tasks they are asked, and what a failure costs.
 mod plugins_policy;
+/// … out of a registry.
+mod plugins_registry;
 /// … how a set comes to run: file, signal, restart, another node.
 mod plugins_reload;
 /// … what these tests share.
 mod plugins_scene;
+/// … who vouches for them, and what operators allow.
+mod plugins_signatures;
 /// … and from the daemon back.
 mod result_reports;
 /// `/api/runtimes` and runtime profiles, for people.

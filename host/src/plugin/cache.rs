@@ -50,7 +50,8 @@ impl Cache {
         sha256: &str,
     ) -> Result<wasmtime::component::Component, String> {
         let is_ours = self.is_ours();
-        if let Some(found) = self.find(engine, sha256).filter(|_| is_ours) {
+        let found = if is_ours { self.find(engine, sha256) } else { None };
+        if let Some(found) = found {
             return Ok(found);
         }
         let started = std::time::Instant::now();
@@ -77,7 +78,9 @@ impl Cache {
     /// Whether nobody else can put code there: what it holds runs outside of any sandbox. A
     /// folder that is not there yet will be made so.
     fn is_ours(&self) -> bool {
-        [&self.root, &self.folder].into_iter().all(|path| fs::metadata(path).map_or(true, |about| is_safe(&about)))
+        [&self.root, &self.folder]
+            .into_iter()
+            .all(|path| fs::metadata(path).map_or(true, |about| is_safe(&about)))
     }
 
     fn find(&self, engine: &Engine, sha256: &str) -> Option<wasmtime::component::Component> {

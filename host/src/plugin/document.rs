@@ -1,7 +1,7 @@
 //! The plugin document (`plugins.toml`, or the same as JSON), read so that every fault is
 //! found at once and named with its place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::grants::Grants;
 use super::limits::Limits;
 use super::policy::{Match, Policy};
 use super::reader::{Reader, unknown_keys};
-use super::source::Source;
+use super::source::{Signed, Source};
 use super::stage::Stage;
 
 const MAX_BYTES: usize = 1 << 20;
@@ -69,6 +69,9 @@ pub struct Wanted {
     pub policy: Policy,
     pub config: Value,
     pub limits: Limits,
+    /// The limits that it names, by key.
+    pub asked_limits: HashSet<String>,
+    pub signature: Option<Signed>,
     pub grants: Grants,
 }
 
@@ -193,6 +196,7 @@ mod tests {
             name = "A B"
             source = "ftp:x"
             sha256 = "12"
+            signature = "12"
             stages = ["nap"]
             enabled = 1
             on_error = { trap = "shrug", gloom = "skip" }
@@ -229,6 +233,7 @@ mod tests {
                 "/plugin/0/on_error/trap",
                 "/plugin/0/required",
                 "/plugin/0/sha256",
+                "/plugin/0/signature",
                 "/plugin/0/source",
                 "/plugin/0/stages/0",
             ]

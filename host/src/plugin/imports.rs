@@ -1,11 +1,11 @@
 //! What a guest may call. There is only the log.
 
 use super::bindings::switchyard::plugin::{log, types};
-use super::limits::Memory;
+use super::limits::{Limits, Memory};
+use super::log_share::LogShare;
 
-/// The most of a line, and of lines in one call.
+/// The most of a line.
 const LINE_BYTES: usize = 1024;
-const LINES: u32 = 64;
 
 /// The host's side of one sandbox.
 pub struct Host {
@@ -16,17 +16,18 @@ pub struct Host {
     /// Ticks of guest time used, and those allowed.
     pub ticks: u64,
     pub max_ticks: u64,
-    lines: u32,
+    pub log: LogShare,
 }
 
 impl Host {
     pub fn new(plugin: &str, task: &str, memory: Memory, max_ticks: u64) -> Self {
-        Self { plugin: plugin.to_owned(), task: task.to_owned(), memory, ticks: 0, max_ticks, lines: 0 }
+        let log = LogShare::new(&Limits::default(), std::sync::Arc::default());
+        Self { plugin: plugin.to_owned(), task: task.to_owned(), memory, ticks: 0, max_ticks, log }
     }
 
     /// Lines that were written and dropped.
     pub fn dropped_lines(&self) -> u32 {
-        self.lines.saturating_sub(LINES)
+        self.log.dropped()
     }
 }
 
@@ -34,11 +35,10 @@ impl types::Host for Host {}
 
 impl log::Host for Host {
     fn write(&mut self, level: log::Level, message: String) {
-        self.lines = self.lines.saturating_add(1);
-        if self.lines > LINES {
+        let line = printable(&message);
+        if !self.log.take(line.len()) {
             return;
         }
-        let line = printable(&message);
         let (plugin, task) = (self.plugin.as_str(), self.task.as_str());
         match level {
             log::Level::Debug => tracing::debug!(plugin.name = plugin, task.id = task, "{line}"),

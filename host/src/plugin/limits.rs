@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 use super::engine::TICK;
 
 /// The limits of one plugin; the document may set each within its bounds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Guest time; waiting is not billed.
     pub cpu_ms: u64,
@@ -22,6 +22,9 @@ pub struct Limits {
     pub max_output_bytes: usize,
     /// Calls of this plugin at once.
     pub max_concurrent: usize,
+    /// What one call may write to the log.
+    pub log_lines: usize,
+    pub log_bytes: usize,
 }
 
 impl Default for Limits {
@@ -34,6 +37,8 @@ impl Default for Limits {
             max_input_bytes: 1 << 20,
             max_output_bytes: 1 << 20,
             max_concurrent: 16,
+            log_lines: 64,
+            log_bytes: 64 << 10,
         }
     }
 }

@@ -91,21 +91,30 @@ impl<'a> Pull<'a> {
         let stated = header(&response, "docker-content-digest");
         let bytes = read(response, MAX_MANIFEST, "the manifest").await?;
         let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
-        for expected in [reference.digest.clone(), stated.filter(|stated| is_digest(stated))].into_iter().flatten() {
+        for expected in
+            [reference.digest.clone(), stated.filter(|stated| is_digest(stated))].into_iter().flatten()
+        {
             if expected != digest {
                 return Err(format!("the manifest of `{reference}` has the digest {digest}, not {expected}"));
             }
         }
         let layer = layer(&bytes).map_err(|problem| format!("`{reference}` {problem}"))?;
         if layer.size > MAX_BYTES {
-            return Err(format!("`{reference}` has {} bytes; at most {} MiB are taken", layer.size, MAX_BYTES >> 20));
+            return Err(format!(
+                "`{reference}` has {} bytes; at most {} MiB are taken",
+                layer.size,
+                MAX_BYTES >> 20
+            ));
         }
         let path = format!("v2/{}/blobs/{}", reference.repository, layer.digest);
         let response = self.get(&path, "*/*").await?;
         let bytes = read(response, MAX_BYTES, "the component").await?;
         let found = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
         if found != layer.digest {
-            return Err(format!("the component of `{reference}` has the digest {found}, not {}", layer.digest));
+            return Err(format!(
+                "the component of `{reference}` has the digest {found}, not {}",
+                layer.digest
+            ));
         }
         Ok(Pulled { bytes, digest })
     }
@@ -142,7 +151,9 @@ impl<'a> Pull<'a> {
     async fn follow(&self, mut url: Url, accept: &str) -> Result<Response, String> {
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.http.get(url.clone()).header(ACCEPT, accept);
-            if let Some(authorization) = self.authorization.as_ref().filter(|_| is_same_host(&url, &self.base)) {
+            if let Some(authorization) =
+                self.authorization.as_ref().filter(|_| is_same_host(&url, &self.base))
+            {
                 request = request.header(AUTHORIZATION, authorization);
             }
             let response = send(request, &url).await?;
@@ -211,9 +222,8 @@ fn may_be_plain(settings: &Settings, registry: &str) -> bool {
 }
 
 fn is_same_host(one: &Url, other: &Url) -> bool {
-    let parts = |url: &Url| {
-        (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default())
-    };
+    let parts =
+        |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
     parts(one) == parts(other)
 }
 
@@ -227,9 +237,10 @@ async fn send(request: reqwest::RequestBuilder, url: &Url) -> Result<Response, S
 async fn read(mut response: Response, limit: u64, what: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     loop {
-        let chunk = response.chunk().await.map_err(|error| {
-            format!("{what} broke off: {:#}", anyhow::Error::from(error.without_url()))
-        })?;
+        let chunk = response
+            .chunk()
+            .await
+            .map_err(|error| format!("{what} broke off: {:#}", anyhow::Error::from(error.without_url())))?;
         let Some(chunk) = chunk else { return Ok(bytes) };
         if (bytes.len() + chunk.len()) as u64 > limit {
             return Err(format!("{what} is larger than {} MiB", limit >> 20));
@@ -243,8 +254,8 @@ fn header(response: &Response, name: &str) -> Option<String> {
 }
 
 fn layer(manifest: &[u8]) -> Result<Layer, String> {
-    let manifest: Manifest =
-        serde_json::from_slice(manifest).map_err(|error| format!("has a manifest that cannot be read: {error}"))?;
+    let manifest: Manifest = serde_json::from_slice(manifest)
+        .map_err(|error| format!("has a manifest that cannot be read: {error}"))?;
     let Some(layers) = manifest.layers else {
         return Err("is no single artifact but an index of several; name the digest of one".to_owned());
     };

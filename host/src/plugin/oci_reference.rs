@@ -19,9 +19,8 @@ pub struct Reference {
 impl Reference {
     /// Reads what follows `oci:`. Without a tag it is `latest`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let fault = |what: &str| {
-            format!("`oci:{text}` {what}; write `oci:REGISTRY/REPOSITORY[:TAG][@sha256:…]`")
-        };
+        let fault =
+            |what: &str| format!("`oci:{text}` {what}; write `oci:REGISTRY/REPOSITORY[:TAG][@sha256:…]`");
         if text.len() > MAX_BYTES {
             return Err(format!("the reference is longer than {MAX_BYTES} bytes"));
         }
@@ -35,7 +34,9 @@ impl Reference {
         }
         let (repository, tag) = path.split_once(':').unwrap_or((path, "latest"));
         if !repository.split('/').all(is_component) {
-            return Err(fault("has no valid repository: lower-case letters, digits, `.`, `_`, `-`, between slashes"));
+            return Err(fault(
+                "has no valid repository: lower-case letters, digits, `.`, `_`, `-`, between slashes",
+            ));
         }
         if !is_tag(tag) {
             return Err(fault("has no valid tag"));
@@ -119,8 +120,19 @@ mod tests {
         assert_eq!(read.to_string(), whole);
         assert_eq!(Reference::parse("localhost:5000/a").unwrap().to_string(), "localhost:5000/a:latest");
         for wrong in [
-            "", "policy", "acme/policy", "ghcr.io/", "ghcr.io/A", "ghcr.io/a/../b", "ghcr.io/a:", "ghcr.io/a:x/y",
-            "ghcr.io/a@sha256:12", "u:p@ghcr.io/a", "ghcr.io?/a", "ghcr.io//a", "ghcr.io/a:.x",
+            "",
+            "policy",
+            "acme/policy",
+            "ghcr.io/",
+            "ghcr.io/A",
+            "ghcr.io/a/../b",
+            "ghcr.io/a:",
+            "ghcr.io/a:x/y",
+            "ghcr.io/a@sha256:12",
+            "u:p@ghcr.io/a",
+            "ghcr.io?/a",
+            "ghcr.io//a",
+            "ghcr.io/a:.x",
         ] {
             assert!(Reference::parse(wrong).is_err(), "{wrong}");
         }

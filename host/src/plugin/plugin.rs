@@ -18,6 +18,7 @@ use super::error::PluginError;
 use super::grants::Grants;
 use super::imports::Host;
 use super::limits::{Limits, MAX_ITEMS};
+use super::log_share::{LogShare, Minute};
 use super::policy::Policy;
 use super::report::{Report, Times};
 use super::sandbox::{Returned, Sandbox};
@@ -34,6 +35,17 @@ pub struct Entry {
     pub config: String,
     pub limits: Limits,
     pub grants: Grants,
+    /// Where it came from.
+    pub origin: Provenance,
+}
+
+/// Where a component came from, and who vouches for it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Provenance {
+    /// As the document says, a tag with the digest it stood for.
+    pub source: String,
+    /// The trusted key that signed it.
+    pub signed_by: Option<String>,
 }
 
 pub struct Plugin {
@@ -44,12 +56,14 @@ pub struct Plugin {
     pub policy: Policy,
     pub grants: Grants,
     pub limits: Limits,
+    pub origin: Provenance,
     config: String,
     component: Arc<Component>,
     places: Semaphore,
     /// Shared by all plugins: what the pool of instances holds.
     pool: Arc<Semaphore>,
     breaker: Breaker,
+    log: Arc<Minute>,
     counters: Counters,
     /// Those of every plugin that has had this name.
     totals: Arc<Counters>,
@@ -69,6 +83,7 @@ impl Plugin {
             sha256: component.sha256.clone(),
             stages: entry.stages,
             policy: entry.policy,
+            origin: entry.origin,
             grants: entry.grants,
             places: Semaphore::new(entry.limits.max_concurrent),
             limits: entry.limits,
@@ -76,6 +91,7 @@ impl Plugin {
             component,
             pool,
             breaker: Breaker::default(),
+            log: Arc::default(),
             counters: Counters::default(),
             totals,
         }
@@ -188,6 +204,7 @@ impl Plugin {
         };
         let times = Times::queued(queued);
         let mut sandbox = Sandbox::new(&self.component, &self.name, &subject.task_id, &self.limits);
+        sandbox.share_log(LogShare::new(&self.limits, self.log.clone()));
         let report = sandbox.run(&self.component, &self.limits, times, call).await;
         for counters in [&self.counters, &*self.totals] {
             counters.dropped_lines(sandbox.dropped_lines());

@@ -10,13 +10,15 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 use super::apply::{self, Supply, Workshop};
-use super::component::{Cache, Component};
+use super::cache::Cache;
+use super::component::Component;
 use super::counters::{CountersBody, Totals};
 use super::document::{Document, DocumentFormat, Fault, Wanted};
 use super::engine;
 use super::generation::{Generation, Origin};
 use super::history::{History, KEPT, Kept};
 use super::plugin::Plugin;
+use super::rules::Rules;
 use super::watch::{Seen, look};
 use crate::model::time::{Clock, Time};
 use crate::store::{Db, StoreError};
@@ -29,6 +31,7 @@ pub struct Settings {
     pub document: Option<PathBuf>,
     /// Where sets are kept; absent means nowhere.
     pub db: Option<Db>,
+    pub rules: Rules,
 }
 
 /// A handle; cheap to clone.
@@ -38,6 +41,7 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     engine: Engine,
     cache: Cache,
+    rules: Arc<Rules>,
     pool: Arc<Semaphore>,
     clock: Clock,
     history: History,
@@ -135,7 +139,8 @@ impl Plugins {
             broken: Vec::new(),
         };
         Ok(Self(Arc::new(Inner {
-            cache: Cache::new(&settings.cache_dir, &engine),
+            cache: Cache::new(&settings.cache_dir, settings.rules.code_cache_bytes, &engine),
+            rules: Arc::new(settings.rules),
             engine,
             pool: Arc::new(Semaphore::new(engine::CALLS as usize)),
             clock,
@@ -232,7 +237,7 @@ impl Plugins {
         let mut generation = Generation {
             number: 0,
             digest: document.digest,
-            document: document.text,
+            document: apply::settled(document.text, &made.settled),
             origin,
             applied_at: self.0.clock.now(),
             plugins: made.plugins,
@@ -390,6 +395,7 @@ impl Plugins {
         Workshop {
             engine: self.0.engine.clone(),
             cache: self.0.cache.clone(),
+            rules: self.0.rules.clone(),
             pool: self.0.pool.clone(),
             known,
             history: self.0.history.clone(),

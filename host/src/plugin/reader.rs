@@ -20,13 +20,32 @@ pub struct Reader<'a> {
 }
 
 /// The keys of a `[[plugin]]`, of its limits and of its grants.
-pub const KEYS: [&str; 11] = [
-    "name", "source", "sha256", "stages", "enabled", "required", "match", "on_error", "config", "limits",
+pub const KEYS: [&str; 12] = [
+    "name",
+    "source",
+    "sha256",
+    "signature",
+    "stages",
+    "enabled",
+    "required",
+    "match",
+    "on_error",
+    "config",
+    "limits",
     "grants",
 ];
 
-pub const LIMIT_KEYS: [&str; 7] =
-    ["cpu_ms", "wall_ms", "queue_ms", "memory_mib", "max_input_bytes", "max_output_bytes", "max_concurrent"];
+pub const LIMIT_KEYS: [&str; 9] = [
+    "cpu_ms",
+    "wall_ms",
+    "queue_ms",
+    "memory_mib",
+    "max_input_bytes",
+    "max_output_bytes",
+    "max_concurrent",
+    "log_lines",
+    "log_bytes",
+];
 pub const GRANT_KEYS: [&str; 3] = ["env", "write", "view"];
 
 impl<'a> Reader<'a> {
@@ -46,6 +65,8 @@ impl<'a> Reader<'a> {
         let policy = reader.policy();
         let config = reader.table("config");
         let limits = reader.limits();
+        let asked_limits = reader.table("limits").keys().cloned().collect();
+        let signature = reader.signature();
         let grants = reader.grants();
         Some(Wanted {
             pointer: reader.at,
@@ -57,6 +78,8 @@ impl<'a> Reader<'a> {
             policy,
             config: Value::Object(config),
             limits,
+            asked_limits,
+            signature,
             grants,
         })
     }
@@ -75,7 +98,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text, if the member is there and one.
-    fn text(&mut self, member: &str) -> Option<String> {
+    pub(super) fn text(&mut self, member: &str) -> Option<String> {
         match self.map.get(member) {
             None => None,
             Some(Value::String(text)) => Some(text.clone()),
@@ -104,7 +127,10 @@ impl<'a> Reader<'a> {
 
     fn source(&mut self) -> Option<Source> {
         if !self.map.contains_key("source") {
-            self.fault("source", "is required: `builtin:NAME` or `file:PATH`");
+            self.fault(
+                "source",
+                "is required: `builtin:NAME`, `file:PATH` or `oci:REGISTRY/REPOSITORY[:TAG][@sha256:…]`",
+            );
             return None;
         }
         let text = self.text("source")?;
@@ -198,6 +224,8 @@ impl<'a> Reader<'a> {
         limits.max_output_bytes =
             size(number("max_output_bytes", limits.max_output_bytes as u64, 1024, 16 << 20));
         limits.max_concurrent = size(number("max_concurrent", limits.max_concurrent as u64, 1, 64));
+        limits.log_lines = size(number("log_lines", limits.log_lines as u64, 0, 1024));
+        limits.log_bytes = size(number("log_bytes", limits.log_bytes as u64, 0, 1 << 20));
         limits
     }
 

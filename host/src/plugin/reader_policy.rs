@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::policy::{CAUSES, Match, OnError, OnErrors, Policy};
 use super::reader::Reader;
+use super::signature;
+use super::source::Signed;
 use super::stage::Kind;
 
 pub const MATCH_KEYS: [&str; 3] = ["workspaces", "agents", "kinds"];
@@ -20,6 +22,20 @@ impl Reader<'_> {
             matching: self.matching(),
             on_error: self.on_errors(),
             required: self.flag("required", false),
+        }
+    }
+
+    pub(super) fn signature(&mut self) -> Option<Signed> {
+        let text = self.text("signature")?;
+        if let Some(path) = text.strip_prefix("file:").filter(|path| !path.is_empty()) {
+            return Some(Signed::File(path.into()));
+        }
+        match signature::parse(&text) {
+            Ok(_) => Some(Signed::Text(text)),
+            Err(message) => {
+                self.fault("signature", message);
+                None
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use super::component::Component;
 use super::error::PluginError;
 use super::imports::Host;
 use super::limits::{Limits, Memory};
+use super::log_share::LogShare;
 use super::report::{Report, Times, micros};
 
 /// The most that is kept of what a guest says of a failure or a trap.
@@ -55,6 +56,10 @@ impl Sandbox {
         });
         store.set_epoch_deadline(1);
         Self { store }
+    }
+
+    pub fn share_log(&mut self, share: LogShare) {
+        self.store.data_mut().log = share;
     }
 
     pub fn dropped_lines(&self) -> u32 {

@@ -57,13 +57,15 @@ impl TrustedKey {
     /// Reads `BASE64` or `NAME:BASE64`; without a name it is shown by its fingerprint.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, encoded) = text.trim().split_once(':').unwrap_or(("", text.trim()));
-        let shown = "a public key is `BASE64` or `NAME:BASE64` of 32 bytes, as `switchyard plugin keygen` prints it";
+        let shown =
+            "a public key is `BASE64` or `NAME:BASE64` of 32 bytes, as `switchyard plugin keygen` prints it";
         let bytes: [u8; 32] = STANDARD
             .decode(encoded.trim())
             .ok()
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| format!("`{text}` is no public key; {shown}"))?;
-        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| format!("`{text}` is no point of the curve"))?;
+        let key =
+            VerifyingKey::from_bytes(&bytes).map_err(|_| format!("`{text}` is no point of the curve"))?;
         let name = if name.is_empty() { fingerprint(&bytes) } else { name.to_owned() };
         Ok(Self { name, key })
     }

@@ -8,6 +8,7 @@ use crate::model::time::Clock;
 use crate::plugin::document::DocumentFormat;
 use crate::plugin::generation::{Generation, Origin};
 use crate::plugin::plugins::{ApplyError, Plugins, Sent, Settings};
+use crate::plugin::rules::Rules;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -38,8 +39,12 @@ pub async fn make(
     file: Option<&Path>,
 ) -> anyhow::Result<std::sync::Arc<Generation>> {
     let cache = tempfile::tempdir()?;
-    let settings =
-        Settings { cache_dir: cache.path().to_owned(), document: file.map(Path::to_owned), db: None };
+    let settings = Settings {
+        cache_dir: cache.path().to_owned(),
+        document: file.map(Path::to_owned),
+        db: None,
+        rules: Rules::default(),
+    };
     let plugins = Plugins::idle(settings, Clock::system())?;
     match plugins.apply(Sent { text, format, origin: Origin::Api }, false).await {
         Ok(generation) => Ok(generation),

@@ -7,6 +7,7 @@ mod new;
 mod output;
 mod remote;
 mod run;
+mod sign;
 
 use clap::Subcommand;
 
@@ -20,6 +21,10 @@ pub enum Command {
     Check(check::Args),
     /// Call one stage of a component with an input from a file, without a gateway
     Run(run::Args),
+    /// Make a key to sign components with
+    Keygen(sign::Keygen),
+    /// Sign a component: its digest, name and version
+    Sign(sign::Sign),
     /// Show the plugins that a gateway runs
     List(remote::Access),
     /// Apply a document to a gateway: all of it, or nothing
@@ -38,6 +43,8 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Build(args) => build::run(&args),
         Command::Check(args) => check::run(args).await,
         Command::Run(args) => run::run(args).await,
+        Command::Keygen(args) => sign::keygen(&args),
+        Command::Sign(args) => sign::sign(&args).await,
         Command::List(access) => remote::list(&access).await,
         Command::Apply(document) => remote::apply(&document).await,
         Command::Generations(access) => remote::generations(&access).await,

@@ -120,6 +120,8 @@ fn body(generation: &Generation) -> Value {
             "name": plugin.name,
             "version": plugin.version,
             "sha256": plugin.sha256,
+            "source": plugin.origin.source,
+            "signed_by": plugin.origin.signed_by,
             "stages": plugin.stages,
             "required": plugin.policy.required,
             "match": plugin.policy.matching,
