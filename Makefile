@@ -23,6 +23,7 @@ demo: build ## Run the whole story by itself and print what happens
 test: toolchain ## Run every test, on SQLite and PostgreSQL
 	@.ci/postgres
 	@.ci/guests
+	@.ci/registry
 	$(CARGO) test --workspace
 
 sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, an eightieth on PostgreSQL

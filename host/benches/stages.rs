@@ -22,6 +22,7 @@ use switchyard::plugin::generation::{Generation, Origin};
 use switchyard::plugin::plugin::Plugin;
 use switchyard::plugin::plugins::{Plugins, Sent, Settings};
 use switchyard::plugin::reach::Outside;
+use switchyard::plugin::rules::Rules;
 use switchyard::plugin::stage::{McpInput, Stage};
 use tokio::runtime::Runtime;
 
@@ -42,6 +43,7 @@ fn stages(criterion: &mut Criterion) {
         document: None,
         db: None,
         outside: Outside::of_a_tool(),
+        rules: Rules::default(),
     };
     let plugins = runtime.block_on(Plugins::start(settings, Clock::system())).unwrap();
 

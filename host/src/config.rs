@@ -4,7 +4,9 @@
 pub mod access;
 pub mod composio;
 mod feature_flags;
+pub mod plugin_rules;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use self::feature_flags::Rules;
 use crate::app::Flags;
 use crate::auth::token;
 use crate::model::flag::Flag;
+use crate::plugin::rules::CODE_CACHE_MIB;
+use crate::plugin::signature::SignaturePolicy;
 use crate::store::Options;
 
 /// The keys of `switchyard.toml`; each is also `SWITCHYARD_<KEY>` in capitals.
@@ -44,6 +48,21 @@ pub struct Config {
     /// Where secrets of plugins lie that are kept in files; absent means below the data dir.
     #[serde(default)]
     pub plugin_secrets_dir: Option<PathBuf>,
+    /// Mebibytes that compiled plugins may take; what was used longest ago goes first.
+    pub code_cache_mib: u64,
+    /// What becomes of plugins that no trusted key signed: `off`, `warn` or `require`.
+    pub plugin_signatures: SignaturePolicy,
+    /// The public keys that are trusted: a list, or one text with commas.
+    #[serde(deserialize_with = "plugin_rules::list")]
+    pub plugin_keys: Vec<String>,
+    /// The most that documents may ask for, by the name of a limit.
+    pub plugin_caps: BTreeMap<String, u64>,
+    /// Registries that are reached without TLS, beside those of this machine.
+    #[serde(deserialize_with = "plugin_rules::list")]
+    pub oci_insecure_registries: Vec<String>,
+    /// Passwords for registries, in the form of Docker's `config.json`; absent means Docker's own.
+    #[serde(default)]
+    pub oci_auth_file: Option<PathBuf>,
     /// Seconds between two sweeps; 0 sweeps only when an operator asks.
     pub sweep_every: u32,
     /// Seconds that the other side of a WebSocket may stay silent; it is pinged a little
@@ -68,7 +87,7 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 19] = [
     "listen",
     "admin_listen",
     "data_dir",
@@ -77,6 +96,12 @@ pub const KEYS: [&str; 13] = [
     "plugins",
     "code_cache_dir",
     "plugin_secrets_dir",
+    "code_cache_mib",
+    "plugin_signatures",
+    "plugin_keys",
+    "plugin_caps",
+    "oci_insecure_registries",
+    "oci_auth_file",
     "sweep_every",
     "socket_timeout",
     "max_upload_bytes",
@@ -95,6 +120,12 @@ impl Default for Config {
             plugins: None,
             code_cache_dir: None,
             plugin_secrets_dir: None,
+            code_cache_mib: CODE_CACHE_MIB,
+            plugin_signatures: SignaturePolicy::Off,
+            plugin_keys: Vec::new(),
+            plugin_caps: BTreeMap::new(),
+            oci_insecure_registries: Vec::new(),
+            oci_auth_file: None,
             sweep_every: 30,
             socket_timeout: 60,
             max_upload_bytes: 100 << 20,

@@ -132,11 +132,13 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         document: config.plugins.clone(),
         db: Some(db.clone()),
         outside,
+        rules: config.plugin_rules()?,
     };
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());
     plugin::follow(plugins.clone());
     plugin::retreat(plugins.clone());
+    plugin::mend(plugins.clone());
     let access = config::access()?;
     let jwt_secret = secret::settle(&db, "jwt", access.jwt_secret.clone(), clock.now()).await?;
     let keys = Keys::new(&jwt_secret, access.token_ttl);

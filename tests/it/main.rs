@@ -171,6 +171,8 @@ mod plugins_author_cases;
 mod plugins_author_languages;
 /// … and what those tests share.
 mod plugins_author_scene;
+/// … what is kept of their compilation.
+mod plugins_cache;
 /// … what the first-party ones make of a claim.
 mod plugins_claim;
 /// … those that were compiled for a published version.
@@ -181,16 +183,23 @@ mod plugins_grants;
 mod plugins_limits;
 /// … sets over time and over nodes.
 mod plugins_nodes;
+/// … for which tasks they are asked, and what a failure costs.
+mod plugins_policy;
 /// … how a set comes to run: file, signal, restart, another node.
 mod plugins_prepare;
 mod plugins_reach;
 /// … what was recorded, and replayed.
 mod plugins_recordings;
+/// … out of a registry.
+mod plugins_registry;
 mod plugins_reload;
 /// … on trial: shadows and canaries.
 mod plugins_rollout;
 /// … what these tests share.
 mod plugins_scene;
+/// … who vouches for them, and what operators allow.
+mod plugins_signatures;
+/// … what they reach.
 mod plugins_web;
 /// … and from the daemon back.
 mod result_reports;

@@ -88,8 +88,12 @@ async fn build(app: &App, id: AgentId, kind: TaskKind) -> Result<Overlay, Overla
     let generation = app.plugins.snapshot();
     if enrich::prepare::is_served(&generation) {
         let overlay = Overlay::default();
-        let subject =
-            Subject { task_id: overlay.task_id.to_string(), workspace_id: agent.workspace_id.to_string() };
+        let subject = Subject {
+            task_id: overlay.task_id.to_string(),
+            workspace_id: agent.workspace_id.to_string(),
+            agent_id: agent.id.to_string(),
+            kind: claim::kind(kind),
+        };
         let input = PrepareInput {
             kind: claim::kind(kind),
             agent_id: agent.id.to_string(),

@@ -14,7 +14,7 @@ use crate::plugin::stage::Stage;
 pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Trace) -> Result<(), Stopped> {
     let Some(input) = draft.squad.take() else { return Ok(()) };
     let Some(Value::Object(agent)) = draft.body.get_mut("agent") else { return Ok(()) };
-    for shadow in generation.shadows(Stage::SquadBriefing) {
+    for shadow in generation.shadows(Stage::SquadBriefing, &draft.subject) {
         let (subject, input) = (draft.subject.clone(), input.clone());
         let before = agent.get("instructions").cloned().unwrap_or_default();
         trace.shadows.call(shadow, Stage::SquadBriefing, move |plugin| async move {
@@ -22,7 +22,7 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
             report.map(|briefing| Applied::Changed(briefed(before, briefing).into_iter().collect()))
         });
     }
-    let Some(plugin) = generation.called(Stage::SquadBriefing, &draft.subject.task_id).next() else {
+    let Some(plugin) = generation.called(Stage::SquadBriefing, &draft.subject).next() else {
         return Ok(());
     };
     let take = record::begin(generation, Stage::SquadBriefing, &draft.subject, || record::briefing(&input));

@@ -22,7 +22,7 @@ pub async fn run(
     trace: &mut Trace,
 ) -> Result<Map<String, Value>, Stopped> {
     let mut body = draft.body;
-    for plugin in generation.turns(Stage::Enrichment, &draft.subject.task_id) {
+    for plugin in generation.turns(Stage::Enrichment, &draft.subject) {
         let claim = view::of(&body, &plugin.grants);
         if plugin.role == Role::Shadow {
             let (subject, mut body) = (draft.subject.clone(), body.clone());

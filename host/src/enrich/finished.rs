@@ -10,12 +10,12 @@ use crate::plugin::stage::{Stage, Subject};
 /// made only when there is one. How many calls run at once is bounded by each plugin's
 /// places; one that finds none is logged and lost.
 pub fn tell(generation: &Arc<Generation>, subject: impl FnOnce() -> Subject, task: impl FnOnce() -> String) {
-    if generation.turns(Stage::Finished, "").next().is_none() {
+    if !generation.is_served(Stage::Finished) {
         return;
     }
     let (generation, subject, task) = (generation.clone(), subject(), task());
     tokio::spawn(async move {
-        for plugin in generation.turns(Stage::Finished, &subject.task_id) {
+        for plugin in generation.turns(Stage::Finished, &subject) {
             let take = record::begin(&generation, Stage::Finished, &subject, || {
                 serde_json::from_str(&task).unwrap_or_default()
             });

@@ -29,14 +29,14 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
         agent_config: delivered.as_ref().map(Value::to_string),
         overlay: overlay.as_ref().map(Value::to_string),
     };
-    for shadow in generation.shadows(Stage::McpOverlay) {
+    for shadow in generation.shadows(Stage::McpOverlay, &draft.subject) {
         let (subject, input) = (draft.subject.clone(), input());
         trace.shadows.call(shadow, Stage::McpOverlay, move |plugin| async move {
             let report = plugin.merge_mcp(&subject, &input, read).await;
             report.map(|chosen| Applied::Changed(difference(input, chosen)))
         });
     }
-    if let Some(plugin) = generation.called(Stage::McpOverlay, &draft.subject.task_id).next() {
+    if let Some(plugin) = generation.called(Stage::McpOverlay, &draft.subject).next() {
         let input = input();
         let mut take = record::begin(generation, Stage::McpOverlay, &draft.subject, || record::mcp(&input));
         let accept = |merged| {

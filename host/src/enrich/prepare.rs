@@ -23,14 +23,16 @@ pub struct Attached {
 
 /// Whether there is anybody to ask.
 pub fn is_served(generation: &Generation) -> bool {
-    generation.serving(Stage::Prepare).next().is_some()
+    generation.is_served(Stage::Prepare)
 }
 
 /// Asks the plugin of the stage. A failure attaches nothing, whatever `on_error` says, and the
 /// trace tells of it.
 pub async fn run(generation: &Arc<Generation>, subject: &Subject, input: &PrepareInput) -> (Attached, Trace) {
     let mut trace = Trace::new(subject, generation.number);
-    let Some(plugin) = generation.serving(Stage::Prepare).next() else { return (Attached::default(), trace) };
+    let Some(plugin) = generation.called(Stage::Prepare, subject).next() else {
+        return (Attached::default(), trace);
+    };
     let report = plugin.prepare(subject, input, read).await;
     let attached = match report.result {
         Ok(attached) => {

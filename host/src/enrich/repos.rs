@@ -19,14 +19,14 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
         workspace_repos: std::mem::take(&mut draft.workspace_repos),
     };
     let mut chosen = None;
-    for shadow in generation.shadows(Stage::RepoResolution) {
+    for shadow in generation.shadows(Stage::RepoResolution, &draft.subject) {
         let (subject, input) = (draft.subject.clone(), input.clone());
         trace.shadows.call(shadow, Stage::RepoResolution, move |plugin| async move {
             let report = plugin.resolve_repos(&subject, &input).await;
             report.map(|resolution| Applied::Changed(difference(input, resolution)))
         });
     }
-    if let Some(plugin) = generation.called(Stage::RepoResolution, &draft.subject.task_id).next() {
+    if let Some(plugin) = generation.called(Stage::RepoResolution, &draft.subject).next() {
         let take = record::begin(generation, Stage::RepoResolution, &draft.subject, || record::repos(&input));
         let report = plugin.resolve_repos(&draft.subject, &input).await;
         if let Some(mut take) = take {

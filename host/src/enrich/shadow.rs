@@ -74,7 +74,7 @@ fn step(plugin: &Plugin, stage: Stage, times: Times, result: Result<Applied, Plu
         Ok(Applied::Changed(changes)) => (Outcome::Changed, None, changes),
         Ok(Applied::Denied { code, reason }) => (Outcome::Denied, Some((code, reason)), Vec::new()),
         Err(error) => {
-            let would = Outcome::of_failure(plugin);
+            let would = Outcome::of_failure(plugin, &error);
             (would, Some((error.code().to_owned(), error.to_string())), Vec::new())
         }
     };

@@ -8,7 +8,8 @@ use super::changes::Change;
 use super::shadow::Shadows;
 use crate::model::time::{Clock, Time, seconds};
 use crate::plugin::error::PluginError;
-use crate::plugin::plugin::{OnError, Plugin};
+use crate::plugin::plugin::Plugin;
+use crate::plugin::policy::OnError;
 use crate::plugin::report::{Report, Times};
 use crate::plugin::stage::{Stage, Subject};
 
@@ -91,8 +92,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// What a failure of this plugin comes to.
-    pub fn of_failure(plugin: &Plugin) -> Self {
-        match plugin.on_error {
+    pub fn of_failure(plugin: &Plugin, error: &PluginError) -> Self {
+        match plugin.policy.on_error.of(error) {
             OnError::Skip => Self::Skipped,
             OnError::Fail => Self::Failed,
         }
@@ -134,7 +135,7 @@ impl Trace {
             task.id = self.task_id, plugin.name = plugin.name, stage = stage.as_str(), %error,
             "a plugin failed"
         );
-        match plugin.on_error {
+        match plugin.policy.on_error.of(error) {
             OnError::Skip => {
                 self.push(plugin, stage, times, Outcome::Skipped, why, Vec::new());
                 Ok(())

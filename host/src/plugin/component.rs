@@ -1,18 +1,13 @@
 //! From bytes to something that can be instantiated in microseconds.
 
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 
 use super::bindings::EveryStage;
 use super::bindings::exports::switchyard::plugin as exports;
+use super::cache::Cache;
 use super::grants::IMPORTS;
 use super::imports::Host;
 use super::stage::Stage;
@@ -80,7 +75,9 @@ pub fn load(engine: &Engine, cache: &Cache, bytes: &[u8], sha256: &str) -> Resul
     if component.stages.is_empty() {
         return Err("the component exports no stage; a plugin serves at least one".to_owned());
     }
-    Ok(Arc::new(component))
+    let component = Arc::new(component);
+    cache.note(&component);
+    Ok(component)
 }
 
 fn interface(name: &str) -> String {
@@ -112,93 +109,4 @@ fn imports(engine: &Engine, component: &wasmtime::component::Component) -> Resul
         return Err(format!("the component imports `{name}`, which this host does not offer: {cure}"));
     }
     Ok(granted)
-}
-
-/// Compiled code on disk, by engine and digest. Whatever is wrong with a file only costs
-/// another compilation.
-#[derive(Clone, Debug)]
-pub struct Cache {
-    folder: PathBuf,
-}
-
-/// A file begins with the SHA-256 of what follows.
-const DIGEST_BYTES: usize = 32;
-
-impl Cache {
-    pub fn new(root: &Path, engine: &Engine) -> Self {
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        Self { folder: root.join(format!("{:016x}", hasher.finish())) }
-    }
-
-    fn find_or_compile(
-        &self,
-        engine: &Engine,
-        bytes: &[u8],
-        sha256: &str,
-    ) -> Result<wasmtime::component::Component, String> {
-        let is_ours = self.is_ours();
-        if let Some(found) = self.find(engine, sha256).filter(|_| is_ours) {
-            return Ok(found);
-        }
-        let started = std::time::Instant::now();
-        let code = engine
-            .precompile_component(bytes)
-            .map_err(|error| format!("this is not a WebAssembly component: {error:#}"))?;
-        tracing::info!(sha256, millis = started.elapsed().as_millis(), "a component was compiled");
-        let component = deserialize(engine, &code)
-            .map_err(|error| format!("the compiled component could not be loaded: {error:#}"))?;
-        let kept = if is_ours { self.keep(sha256, &code) } else { Err(ErrorKind::PermissionDenied.into()) };
-        if let Err(error) = kept {
-            tracing::warn!(folder = %self.folder.display(), %error, "compiled code was not kept");
-        }
-        Ok(component)
-    }
-
-    /// Whether nobody else can put code there: what it holds runs outside of any sandbox. A
-    /// folder that is not there yet will be made so.
-    fn is_ours(&self) -> bool {
-        let others =
-            |folder: &Path| fs::metadata(folder).is_ok_and(|about| about.permissions().mode() & 0o022 != 0);
-        !others(&self.folder) && !self.folder.parent().is_some_and(others)
-    }
-
-    fn find(&self, engine: &Engine, sha256: &str) -> Option<wasmtime::component::Component> {
-        let path = self.path(sha256);
-        let file = fs::read(&path).ok()?;
-        let (digest, code) = file.split_at_checked(DIGEST_BYTES)?;
-        let found =
-            (Sha256::digest(code).as_slice() == digest).then(|| deserialize(engine, code).ok()).flatten();
-        if found.is_none() {
-            tracing::warn!(path = %path.display(), "compiled code was unusable and is made again");
-            let _ = fs::remove_file(&path);
-        }
-        found
-    }
-
-    /// Whole or not at all: a reader never sees half a file, and a mapped one is never
-    /// written over.
-    fn keep(&self, sha256: &str, code: &[u8]) -> std::io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&Sha256::digest(code))?;
-        file.write_all(code)?;
-        file.as_file().sync_all()?;
-        file.persist(self.path(sha256)).map(drop).map_err(|error| error.error)
-    }
-
-    fn path(&self, sha256: &str) -> PathBuf {
-        self.folder.join(format!("{sha256}.cwasm"))
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "wasmtime trusts compiled code; this code was compiled here, or lies in a folder of ours with its digest"
-)]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<wasmtime::component::Component> {
-    // SAFETY: the bytes come from `Engine::precompile_component` of an engine with the same
-    // compatibility hash, unaltered as their digest shows, from a folder that only the
-    // gateway's own user can write.
-    unsafe { wasmtime::component::Component::deserialize(engine, code) }
 }

@@ -7,12 +7,12 @@ use rand::Rng;
 
 use super::bindings::switchyard::plugin::{clock, http, kv, log, random, secrets, types};
 use super::engine::ticks;
-use super::limits::Memory;
+use super::limits::{Limits, Memory};
+use super::log_share::LogShare;
 use super::reach::{Reach, Refusal, Request, Used};
 
-/// The most of a line, and of lines in one call.
+/// The most of a line.
 const LINE_BYTES: usize = 1024;
-const LINES: u32 = 64;
 /// The most bytes of chance in one go.
 const RANDOM_BYTES: u32 = 4096;
 
@@ -28,8 +28,8 @@ pub struct Host {
     /// Whether the next tick passed in a host call.
     pub forgiven: bool,
     pub used: Used,
+    pub log: LogShare,
     reach: Option<Arc<Reach>>,
-    lines: u32,
     /// Set while a host call is under way.
     waiting_since: Option<Instant>,
 }
@@ -51,8 +51,8 @@ impl Host {
             max_ticks,
             forgiven: false,
             used: Used::until(ends),
+            log: LogShare::new(&Limits::default(), Arc::default()),
             reach,
-            lines: 0,
             waiting_since: None,
         }
     }
@@ -78,7 +78,7 @@ impl Host {
 
     /// Lines that were written and dropped.
     pub fn dropped_lines(&self) -> u32 {
-        self.lines.saturating_sub(LINES)
+        self.log.dropped()
     }
 
     /// Something outside, and what this call has used of it.
@@ -205,12 +205,11 @@ impl random::Host for Host {
 
 impl log::Host for Host {
     fn write(&mut self, level: log::Level, message: String) {
-        self.lines = self.lines.saturating_add(1);
-        if self.lines > LINES {
+        let line = printable(&message);
+        if !self.log.take(line.len()) {
             return;
         }
         let since = self.begin();
-        let line = printable(&message);
         let (plugin, task) = (self.plugin.as_str(), self.task.as_str());
         match level {
             log::Level::Debug => tracing::debug!(plugin.name = plugin, task.id = task, "{line}"),

@@ -8,9 +8,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wasmparser::{Instance, Parser, Payload};
 
-use super::component::{self, Cache};
+use super::cache::Cache;
+use super::component;
 use super::engine;
 use super::limits::Limits;
+use super::rules::Rules;
 use super::sandbox::describe;
 
 /// As the admin API would show it, and more.
@@ -50,7 +52,7 @@ const FREE: [&str; 2] = ["types", "log"];
 /// The error is for the author.
 pub async fn inspect(cache_dir: &Path, bytes: &[u8]) -> anyhow::Result<Inspection> {
     let engine = engine::start(false)?;
-    let cache = Cache::new(cache_dir, &engine);
+    let cache = Cache::new(cache_dir, Rules::default().code_cache_bytes, &engine);
     let sha256 = hex::encode(Sha256::digest(bytes));
     let component = component::load(&engine, &cache, bytes, &sha256).map_err(anyhow::Error::msg)?;
     // As when a document is applied.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use wasmtime::Store;
 use wasmtime::component::Instance;
@@ -19,6 +18,8 @@ use super::error::PluginError;
 use super::grants::Grants;
 use super::imports::Host;
 use super::limits::{Limits, MAX_ITEMS};
+use super::log_share::{LogShare, Minute};
+use super::policy::Policy;
 use super::reach::{Outside, Reach, Secrets};
 use super::report::{Report, Times};
 use super::rollout::Role;
@@ -29,31 +30,37 @@ use super::stage::{
     Subject,
 };
 
-/// How long a call waits for a place before it gives up.
-const QUEUE_WAIT: Duration = Duration::from_millis(250);
-
-/// What a claim does when this plugin fails.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// It goes on without the plugin's part.
-    #[default]
-    Skip,
-    /// The task goes back to the queue.
-    Fail,
-}
-
 /// What the document says of a plugin, checked.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
     pub name: String,
     pub stages: Vec<Stage>,
-    pub on_error: OnError,
+    pub policy: Policy,
     /// JSON text that satisfied the plugin's schema.
     pub config: String,
     pub limits: Limits,
     pub grants: Grants,
     pub role: Role,
+    /// Where it came from.
+    pub origin: Provenance,
+}
+
+/// Where a component came from, and who vouches for it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Provenance {
+    /// As the document says, a tag with the digest it stood for.
+    pub source: String,
+    /// The trusted key that signed it.
+    pub signed_by: Option<String>,
+}
+
+/// What a plugin is given by its gateway.
+pub struct Workplace {
+    pub pool: Arc<Semaphore>,
+    pub outside: Outside,
+    pub secrets: Secrets,
+    pub totals: Arc<Counters>,
+    pub alarm: Arc<Notify>,
 }
 
 pub struct Plugin {
@@ -61,16 +68,18 @@ pub struct Plugin {
     pub version: String,
     pub sha256: String,
     pub stages: Vec<Stage>,
-    pub on_error: OnError,
+    pub policy: Policy,
     pub grants: Grants,
     pub limits: Limits,
     pub role: Role,
+    pub origin: Provenance,
     config: String,
     component: Arc<Component>,
     places: Semaphore,
     /// Shared by all plugins: what the pool of instances holds.
     pool: Arc<Semaphore>,
     breaker: Breaker,
+    log: Arc<Minute>,
     reach: Arc<Reach>,
     counters: Arc<Counters>,
     /// Those of every plugin that has had this name.
@@ -80,24 +89,18 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    pub fn new(
-        entry: Entry,
-        version: String,
-        component: Arc<Component>,
-        pool: Arc<Semaphore>,
-        totals: Arc<Counters>,
-        (secrets, outside): (Secrets, &Outside),
-        alarm: Arc<Notify>,
-    ) -> Self {
+    pub fn new(entry: Entry, version: String, component: Arc<Component>, workplace: Workplace) -> Self {
+        let Workplace { pool, outside, secrets, totals, alarm } = workplace;
         let counters = Arc::<Counters>::default();
         let both = [counters.clone(), totals.clone()];
         Self {
-            reach: Reach::new(&entry.name, &entry.grants, secrets, &entry.limits, outside, both),
+            reach: Reach::new(&entry.name, &entry.grants, secrets, &entry.limits, &outside, both),
             name: entry.name,
             version,
             sha256: component.sha256.clone(),
             stages: entry.stages,
-            on_error: entry.on_error,
+            policy: entry.policy,
+            origin: entry.origin,
             grants: entry.grants,
             places: Semaphore::new(entry.limits.max_concurrent),
             limits: entry.limits,
@@ -106,6 +109,7 @@ impl Plugin {
             component,
             pool,
             breaker: Breaker::default(),
+            log: Arc::default(),
             counters,
             totals,
             alarm,
@@ -242,6 +246,7 @@ impl Plugin {
         let times = Times { bytes_in: input_bytes as u64, ..Times::queued(queued) };
         let names = (self.name.as_str(), subject.task_id.as_str());
         let mut sandbox = Sandbox::new(&self.component, names, &self.limits, Some(self.reach.clone()));
+        sandbox.share_log(LogShare::new(&self.limits, self.log.clone()));
         let report = sandbox.run(&self.component, &self.limits, times, call).await;
         for counters in [&self.counters, &self.totals] {
             counters.dropped_lines(sandbox.dropped_lines());
@@ -255,7 +260,8 @@ impl Plugin {
             return Some((own, pool));
         }
         let both = async { Some((self.places.acquire().await.ok()?, self.pool.acquire().await.ok()?)) };
-        tokio::time::timeout(QUEUE_WAIT, both).await.ok().flatten()
+        let patience = Duration::from_millis(self.limits.queue_ms);
+        tokio::time::timeout(patience, both).await.ok().flatten()
     }
 
     /// Looks at what came out, and remembers how the call went.

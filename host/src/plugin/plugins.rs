@@ -10,15 +10,18 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use wasmtime::Engine;
 
 use super::apply::{self, Supply, Workshop};
-use super::component::{Cache, Component};
+use super::cache::Cache;
+use super::component::Component;
 use super::counters::{CountersBody, Totals};
-use super::document::{Document, DocumentFormat, Fault};
+use super::document::{Document, DocumentFormat, Fault, Wanted};
 use super::engine;
 use super::generation::{Generation, Origin};
 use super::history::{History, KEPT, Kept};
 use super::nodes::{Node, Stuck};
+use super::plugin::Plugin;
 use super::reach::Outside;
 use super::recording::{self, Recorder, Recording, Sample};
+use super::rules::Rules;
 use super::watch::{Seen, look};
 use crate::model::time::{Clock, Time};
 use crate::store::{Db, StoreError};
@@ -33,6 +36,7 @@ pub struct Settings {
     pub db: Option<Db>,
     /// What guests reach.
     pub outside: Outside,
+    pub rules: Rules,
 }
 
 /// A handle; cheap to clone.
@@ -42,6 +46,7 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     engine: Engine,
     cache: Cache,
+    rules: Arc<Rules>,
     pool: Arc<Semaphore>,
     clock: Clock,
     history: History,
@@ -83,6 +88,31 @@ pub struct Refused {
     pub origin: Origin,
     pub at: Time,
     pub faults: Vec<Fault>,
+}
+
+/// What becomes of a document when a plugin of it cannot be loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Care {
+    /// Nothing runs, whatever is found.
+    DryRun,
+    /// All of it runs, or nothing changes.
+    Whole,
+    /// The others run.
+    WhatRuns,
+}
+
+impl Care {
+    async fn make(
+        self,
+        workshop: &Workshop,
+        wanted: Vec<Wanted>,
+        supply: &Supply,
+    ) -> Result<apply::Output, Vec<Fault>> {
+        match self {
+            Self::DryRun | Self::Whole => apply::make(workshop, wanted, supply).await,
+            Self::WhatRuns => Ok(apply::make_what_runs(workshop, wanted, supply).await),
+        }
+    }
 }
 
 #[derive(Debug, Error)]
@@ -134,9 +164,11 @@ impl Plugins {
             gave_up: None,
             plugins: Vec::new(),
             recorder: None,
+            broken: Vec::new(),
         };
         Ok(Self(Arc::new(Inner {
-            cache: Cache::new(&settings.cache_dir, &engine),
+            cache: Cache::new(&settings.cache_dir, settings.rules.code_cache_bytes, &engine),
+            rules: Arc::new(settings.rules),
             engine,
             pool: Arc::new(Semaphore::new(engine::CALLS as usize)),
             clock,
@@ -171,7 +203,8 @@ impl Plugins {
         let maker = self.0.applying.clone().try_lock_owned().map_err(|_| ApplyError::Busy)?;
         let plugins = self.clone();
         let work = tokio::spawn(async move {
-            let applied = plugins.apply_alone(&sent, dry_run).await;
+            let care = if dry_run { Care::DryRun } else { Care::Whole };
+            let applied = plugins.apply_alone(&sent, care).await;
             if let (Err(ApplyError::Faults(faults)), false) = (&applied, dry_run) {
                 plugins.remember_refusal(sent.origin, faults.clone());
             }
@@ -184,7 +217,8 @@ impl Plugins {
         })
     }
 
-    async fn apply_alone(&self, sent: &Sent, dry_run: bool) -> Result<Arc<Generation>, ApplyError> {
+    /// For whoever holds the maker's lock, or starts.
+    pub(super) async fn apply_alone(&self, sent: &Sent, care: Care) -> Result<Arc<Generation>, ApplyError> {
         let workshop = self.workshop();
         let supply = Supply::Sources(self.base_dir());
         let document = match Document::parse(&sent.text, sent.format) {
@@ -195,7 +229,7 @@ impl Plugins {
                 return Err(ApplyError::Faults(faults));
             }
         };
-        self.run(&workshop, document, &supply, sent.origin, dry_run).await
+        self.run(&workshop, document, &supply, sent.origin, care).await
     }
 
     /// Runs an earlier set again, as a new generation.
@@ -220,7 +254,7 @@ impl Plugins {
         let document = Document::parse(&kept.document, DocumentFormat::Json)
             .map_err(|(faults, _)| ApplyError::Faults(faults))?;
         let supply = Supply::Kept(kept.members);
-        self.run(&self.workshop(), document, &supply, origin, false).await
+        self.run(&self.workshop(), document, &supply, origin, Care::Whole).await
     }
 
     async fn run(
@@ -229,24 +263,32 @@ impl Plugins {
         document: Document,
         supply: &Supply,
         origin: Origin,
-        dry_run: bool,
+        care: Care,
     ) -> Result<Arc<Generation>, ApplyError> {
-        let made = apply::make(workshop, document.plugins, supply).await.map_err(ApplyError::Faults)?;
+        let made = care.make(workshop, document.plugins, supply).await.map_err(ApplyError::Faults)?;
+        if care == Care::WhatRuns && self.tells_nothing_new(&made) {
+            return Ok(self.snapshot());
+        }
         let mut generation = Generation {
             number: 0,
             digest: document.digest,
-            document: document.text,
+            document: apply::settled(document.text, &made.settled),
             origin,
             applied_at: self.0.clock.now(),
             reason: None,
             gave_up: None,
             plugins: made.plugins,
             recorder: self.recorder(document.recording),
+            broken: made.broken,
         };
+        if !generation.broken.is_empty() {
+            // What is kept is whole, so that whoever goes back to it knows what they get.
+            return Ok(self.swap(generation));
+        }
         loop {
             let latest = self.0.history.latest().await.map_err(ApplyError::Store)?;
             generation.number = latest.as_ref().map_or(self.snapshot().number, |latest| latest.number) + 1;
-            if dry_run {
+            if care == Care::DryRun {
                 return Ok(Arc::new(generation));
             }
             if let Some(same) = latest.filter(|latest| origin.resumes() && latest.is(&generation)) {
@@ -268,10 +310,13 @@ impl Plugins {
 
     /// Runs a set that is kept, under its own number: one of before a restart, or one that
     /// another node applied.
-    pub(super) async fn resume(&self, kept: Kept) -> Result<Arc<Generation>, Vec<Fault>> {
+    pub(super) async fn resume(&self, kept: Kept, care: Care) -> Result<Arc<Generation>, Vec<Fault>> {
         let document = Document::parse(&kept.document, DocumentFormat::Json).map_err(|(faults, _)| faults)?;
         let supply = Supply::Kept(kept.members);
-        let made = apply::make(&self.workshop(), document.plugins, &supply).await?;
+        let made = care.make(&self.workshop(), document.plugins, &supply).await?;
+        if care == Care::WhatRuns && self.tells_nothing_new(&made) {
+            return Ok(self.snapshot());
+        }
         Ok(self.swap(Generation {
             number: kept.number,
             digest: kept.digest,
@@ -282,6 +327,7 @@ impl Plugins {
             gave_up: kept.gave_up,
             plugins: made.plugins,
             recorder: self.recorder(document.recording),
+            broken: made.broken,
         }))
     }
 
@@ -291,7 +337,38 @@ impl Plugins {
         if kept.number <= self.snapshot().number {
             return Ok(());
         }
-        self.resume(kept).await.map(drop)
+        self.resume(kept, Care::Whole).await.map(drop)
+    }
+
+    /// Whether nothing can be loaded that does not run already. What is wrong with the rest may
+    /// be something else by now.
+    fn tells_nothing_new(&self, made: &apply::Output) -> bool {
+        let running = self.snapshot();
+        let names = |plugins: &[Arc<Plugin>]| -> Vec<String> {
+            plugins.iter().map(|plugin| plugin.name.clone()).collect()
+        };
+        let is_same = names(&running.plugins) == names(&made.plugins);
+        if running.broken.is_empty() || made.broken.is_empty() || !is_same {
+            return false;
+        }
+        if running.broken != made.broken {
+            self.0.current.store(Arc::new(Generation {
+                digest: running.digest.clone(),
+                document: running.document.clone(),
+                reason: running.reason.clone(),
+                gave_up: running.gave_up.clone(),
+                plugins: running.plugins.clone(),
+                recorder: running.recorder.clone(),
+                broken: made.broken.clone(),
+                ..*running
+            }));
+        }
+        true
+    }
+
+    /// The lock of whoever makes a set, if nobody does.
+    pub(super) fn maker(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        self.0.applying.clone().try_lock_owned().ok()
     }
 
     /// What can be gone back to, newest first.
@@ -403,12 +480,14 @@ impl Plugins {
         Workshop {
             engine: self.0.engine.clone(),
             cache: self.0.cache.clone(),
+            rules: self.0.rules.clone(),
             pool: self.0.pool.clone(),
             known,
             history: self.0.history.clone(),
             totals: self.0.totals.clone(),
             outside: self.0.outside.clone(),
             alarm: self.0.alarm.clone(),
+            base: self.base_dir(),
         }
     }
 

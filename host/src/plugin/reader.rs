@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use super::document::{Fault, Wanted};
 use super::limits::Limits;
-use super::plugin::OnError;
 use super::reader_rollout::{ROLLOUT_KEYS, role};
 use super::source::Source;
 use super::stage::Stage;
@@ -20,12 +19,25 @@ pub struct Reader<'a> {
 }
 
 /// The keys of a `[[plugin]]` and of its limits.
-pub const KEYS: [&str; 9] =
-    ["name", "source", "sha256", "stages", "enabled", "on_error", "config", "limits", "grants"];
+pub const KEYS: [&str; 12] = [
+    "name",
+    "source",
+    "sha256",
+    "signature",
+    "stages",
+    "enabled",
+    "required",
+    "match",
+    "on_error",
+    "config",
+    "limits",
+    "grants",
+];
 
-pub const LIMIT_KEYS: [&str; 9] = [
+pub const LIMIT_KEYS: [&str; 12] = [
     "cpu_ms",
     "wall_ms",
+    "queue_ms",
     "memory_mib",
     "max_input_bytes",
     "max_output_bytes",
@@ -33,6 +45,8 @@ pub const LIMIT_KEYS: [&str; 9] = [
     "http_calls",
     "http_ms",
     "kv_mib",
+    "log_lines",
+    "log_bytes",
 ];
 
 impl<'a> Reader<'a> {
@@ -50,9 +64,11 @@ impl<'a> Reader<'a> {
         let sha256 = reader.sha256();
         let stages = reader.stages();
         let enabled = reader.flag("enabled", true);
-        let on_error = reader.on_error();
+        let policy = reader.policy();
         let config = reader.table("config");
         let limits = reader.limits();
+        let asked_limits = reader.table("limits").keys().cloned().collect();
+        let signature = reader.signature();
         let grants = reader.grants();
         Some(Wanted {
             pointer: reader.at,
@@ -61,9 +77,11 @@ impl<'a> Reader<'a> {
             sha256,
             stages,
             enabled,
-            on_error,
+            policy,
             config: Value::Object(config),
             limits,
+            asked_limits,
+            signature,
             grants,
             role,
         })
@@ -74,8 +92,16 @@ impl<'a> Reader<'a> {
         self.faults.push(Fault::new(self.name.as_deref(), pointer, message));
     }
 
+    pub(super) fn member(&self, member: &str) -> Option<&'a Value> {
+        self.map.get(member)
+    }
+
+    pub(super) fn unknown_keys_of(&mut self, member: &str, table: &Map<String, Value>, known: &[&str]) {
+        unknown_keys(table, known, self.name.as_deref(), &format!("{}/{member}", self.at), self.faults);
+    }
+
     /// A text, if the member is there and one.
-    fn text(&mut self, member: &str) -> Option<String> {
+    pub(super) fn text(&mut self, member: &str) -> Option<String> {
         match self.map.get(member) {
             None => None,
             Some(Value::String(text)) => Some(text.clone()),
@@ -104,7 +130,10 @@ impl<'a> Reader<'a> {
 
     fn source(&mut self) -> Option<Source> {
         if !self.map.contains_key("source") {
-            self.fault("source", "is required: `builtin:NAME` or `file:PATH`");
+            self.fault(
+                "source",
+                "is required: `builtin:NAME`, `file:PATH` or `oci:REGISTRY/REPOSITORY[:TAG][@sha256:…]`",
+            );
             return None;
         }
         let text = self.text("source")?;
@@ -149,25 +178,13 @@ impl<'a> Reader<'a> {
         Some(stages)
     }
 
-    fn flag(&mut self, member: &str, default: bool) -> bool {
+    pub(super) fn flag(&mut self, member: &str, default: bool) -> bool {
         match self.map.get(member) {
             None => default,
             Some(Value::Bool(flag)) => *flag,
             Some(_) => {
                 self.fault(member, "must be true or false");
                 default
-            }
-        }
-    }
-
-    fn on_error(&mut self) -> OnError {
-        match self.text("on_error").as_deref() {
-            None | Some("skip") => OnError::Skip,
-            Some("fail") => OnError::Fail,
-            Some(other) => {
-                let message = format!("`{other}` is neither `skip` nor `fail`");
-                self.fault("on_error", message);
-                OnError::Skip
             }
         }
     }
@@ -203,6 +220,7 @@ impl<'a> Reader<'a> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         limits.cpu_ms = number("cpu_ms", limits.cpu_ms, 1, 10_000);
         limits.wall_ms = number("wall_ms", limits.wall_ms, 1, 30_000);
+        limits.queue_ms = number("queue_ms", limits.queue_ms, 1, 30_000);
         limits.memory_mib = number("memory_mib", limits.memory_mib, 1, 256);
         limits.max_input_bytes =
             size(number("max_input_bytes", limits.max_input_bytes as u64, 1024, 16 << 20));
@@ -212,6 +230,8 @@ impl<'a> Reader<'a> {
         limits.http_calls = size(number("http_calls", limits.http_calls as u64, 0, 64));
         limits.http_ms = number("http_ms", limits.http_ms, 1, 30_000);
         limits.kv_mib = number("kv_mib", limits.kv_mib, 1, 256);
+        limits.log_lines = size(number("log_lines", limits.log_lines as u64, 0, 1024));
+        limits.log_bytes = size(number("log_bytes", limits.log_bytes as u64, 0, 1 << 20));
         limits
     }
 }
@@ -234,6 +254,11 @@ pub fn unknown_keys(
         let message = format!("unknown key; known are {}", known.join(", "));
         faults.push(Fault::new(plugin, format!("{at}/{}", escaped(key)), message));
     }
+}
+
+/// The place of a key that somebody else chose.
+pub(super) fn escaped_path(member: &str, key: &str) -> String {
+    format!("{member}/{}", escaped(key))
 }
 
 pub(super) fn escaped(key: &str) -> String {

@@ -76,6 +76,7 @@ impl Plugins {
                 gave_up: Some(canary.to_owned()),
                 plugins: made.plugins,
                 recorder: self.recorder(way.document.recording),
+                broken: Vec::new(),
             };
             let kept = self.history().keep(&set, made.components).await.map_err(ApplyError::Store)?;
             return Ok(kept.then(|| {

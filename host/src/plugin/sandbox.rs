@@ -14,6 +14,7 @@ use super::component::Component;
 use super::error::PluginError;
 use super::imports::Host;
 use super::limits::{Limits, Memory};
+use super::log_share::LogShare;
 use super::reach::Reach;
 use super::report::{Report, Times, micros};
 
@@ -73,6 +74,10 @@ impl Sandbox {
             let _ = store.set_fuel(u64::MAX);
         }
         Self { store, counts: component.counts }
+    }
+
+    pub fn share_log(&mut self, share: LogShare) {
+        self.store.data_mut().log = share;
     }
 
     pub fn dropped_lines(&self) -> u32 {

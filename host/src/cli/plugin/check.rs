@@ -9,6 +9,7 @@ use crate::plugin::document::DocumentFormat;
 use crate::plugin::generation::{Generation, Origin};
 use crate::plugin::plugins::{ApplyError, Plugins, Sent, Settings};
 use crate::plugin::reach::Outside;
+use crate::plugin::rules::Rules;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -44,6 +45,7 @@ pub async fn make(
         document: file.map(Path::to_owned),
         db: None,
         outside: Outside::of_a_tool(),
+        rules: Rules::default(),
     };
     let plugins = Plugins::idle(settings, Clock::system())?;
     match plugins.apply(Sent { text, format, origin: Origin::Api }, false).await {

@@ -14,6 +14,7 @@ mod remote;
 mod replay;
 mod run;
 mod sets;
+mod sign;
 mod starter;
 mod workbench;
 
@@ -37,6 +38,10 @@ pub enum Command {
     Inspect(inspect::Args),
     /// Build, try and apply a plugin again whenever its folder changes
     Dev(dev::Args),
+    /// Make a key to sign components with
+    Keygen(sign::Keygen),
+    /// Sign a component: its digest, name and version
+    Sign(sign::Sign),
     /// Show the plugins that a gateway runs
     List(remote::Access),
     /// Apply a document to a gateway: all of it, or nothing
@@ -69,6 +74,8 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(args).await,
         Command::Inspect(args) => inspect::run(args).await,
         Command::Dev(args) => dev::run(args).await,
+        Command::Keygen(args) => sign::keygen(&args),
+        Command::Sign(args) => sign::sign(&args).await,
         Command::List(access) => remote::list(&access).await,
         Command::Apply(document) => remote::apply(&document).await,
         Command::Generations(access) => remote::generations(&access).await,

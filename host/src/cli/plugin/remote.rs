@@ -195,6 +195,12 @@ fn show(body: &Value) {
             word(plugin, "breaker"),
         );
     }
+    for plugin in members(body, "broken") {
+        println!("  {:<20} cannot be loaded", word(plugin, "name"));
+        for fault in members(plugin, "faults") {
+            println!("    {}", told(fault));
+        }
+    }
 }
 
 fn role(plugin: &Value) -> String {

@@ -17,7 +17,7 @@ use crate::plugin::document::DocumentFormat;
 use crate::plugin::generation::Generation;
 use crate::plugin::plugin::Plugin;
 use crate::plugin::report::Report;
-use crate::plugin::stage::{Stage, Subject};
+use crate::plugin::stage::{Kind, Stage, Subject};
 use crate::plugin::{input, output};
 use crate::telemetry;
 
@@ -232,7 +232,13 @@ impl Summary {
 
 /// One call, its output made as bare as a recording's.
 async fn call(plugin: &Plugin, recorded: &Recorded) -> anyhow::Result<Gave> {
-    let subject = Subject { task_id: recorded.task_id.clone(), workspace_id: recorded.workspace_id.clone() };
+    let subject = Subject {
+        task_id: recorded.task_id.clone(),
+        workspace_id: recorded.workspace_id.clone(),
+        // Nobody chooses among plugins here.
+        agent_id: String::new(),
+        kind: Kind::Direct,
+    };
     let given = &recorded.input;
     let report: Report<Value> = match recorded.stage {
         Stage::RepoResolution => {

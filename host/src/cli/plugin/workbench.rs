@@ -18,7 +18,8 @@ use crate::plugin::plugin::Plugin;
 use crate::plugin::plugins::{ApplyError, Plugins, Sent, Settings};
 use crate::plugin::reach::Outside;
 use crate::plugin::report::Report;
-use crate::plugin::stage::{Stage, Subject};
+use crate::plugin::rules::Rules;
+use crate::plugin::stage::{Kind, Stage, Subject};
 use crate::plugin::{input, output};
 
 /// Compiled components that are kept for the next time, by an author who builds all day.
@@ -51,7 +52,13 @@ impl Workbench {
         outside: Outside,
     ) -> anyhow::Result<Self> {
         let cache = Cache::new()?;
-        let settings = Settings { cache_dir: cache.folder().to_owned(), document: None, db: None, outside };
+        let settings = Settings {
+            cache_dir: cache.folder().to_owned(),
+            document: None,
+            db: None,
+            outside,
+            rules: Rules::default(),
+        };
         Ok(Self { plugins: make(settings, Clock::system())?, _cache: cache })
     }
 
@@ -116,6 +123,8 @@ pub async fn call(plugin: &Plugin, stage: Stage, given: &Value) -> anyhow::Resul
     let subject = Subject {
         task_id: "00000000-0000-4000-8000-000000000001".to_owned(),
         workspace_id: "00000000-0000-4000-8000-000000000002".to_owned(),
+        agent_id: "00000000-0000-4000-8000-000000000003".to_owned(),
+        kind: Kind::Direct,
     };
     Ok(match stage {
         Stage::RepoResolution => {

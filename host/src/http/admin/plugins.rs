@@ -106,9 +106,13 @@ fn body(generation: &Generation) -> Value {
             "name": plugin.name,
             "version": plugin.version,
             "sha256": plugin.sha256,
+            "source": plugin.origin.source,
+            "signed_by": plugin.origin.signed_by,
             "stages": plugin.stages,
             "role": plugin.role.as_str(),
-            "on_error": plugin.on_error,
+            "required": plugin.policy.required,
+            "match": plugin.policy.matching,
+            "on_error": plugin.policy.on_error,
             "limits": plugin.limits,
             "grants": plugin.grants,
             "breaker": plugin.breaker_state(),
@@ -127,6 +131,7 @@ fn body(generation: &Generation) -> Value {
         "reason": generation.reason,
         "applied_at": seconds(generation.applied_at),
         "plugins": plugins.collect::<Vec<_>>(),
+        "broken": generation.broken,
     })
 }
 

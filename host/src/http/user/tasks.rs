@@ -123,7 +123,8 @@ async fn explain(app: App, scope: Scope, Path(task_id): Path<String>) -> Result<
     let mut conn = app.db.reader().await?;
     let task = find(&mut conn, &scope, id).await?;
     check_visible(&mut conn, &scope, &task).await?;
-    Ok(Json(why::explain(&mut conn, &task, app.clock.now()).await?))
+    let why = why::explain(&mut conn, &task, app.clock.now()).await?;
+    Ok(Json(why.with_trace(app.traces.find(&id.to_string()).as_deref())))
 }
 
 /// A task of the caller's workspace.
