@@ -57,9 +57,10 @@ pub async fn healthy(app: App) -> (StatusCode, Json<Readiness>) {
 pub async fn ready(app: App) -> (StatusCode, Json<Readiness>) {
     let generation = app.plugins.snapshot();
     let broken: Vec<String> = generation.broken.iter().map(|broken| broken.name.clone()).collect();
-    let plugins = match generation.broken.iter().any(|broken| broken.required) {
-        true => Some("missing"),
-        false => (!broken.is_empty()).then_some("degraded"),
+    let plugins = if generation.broken.iter().any(|broken| broken.required) {
+        Some("missing")
+    } else {
+        (!broken.is_empty()).then_some("degraded")
     };
     let (db, migrations) = match app.db.ping().await {
         Ok(()) => ("ok", "ok"),

@@ -164,6 +164,12 @@ fn show(body: &Value) {
             word(plugin, "breaker"),
         );
     }
+    for plugin in members(body, "broken") {
+        println!("  {:<20} cannot be loaded", word(plugin, "name"));
+        for fault in members(plugin, "faults") {
+            println!("    {}", told(fault));
+        }
+    }
 }
 
 fn members<'a>(body: &'a Value, name: &str) -> &'a [Value] {
