@@ -67,6 +67,7 @@ pub struct SkippedPlugin {
 
 impl Why {
     /// Adds what the task's trace says, when there is one.
+    #[must_use]
     pub fn with_trace(mut self, trace: Option<&Trace>) -> Self {
         let steps = trace.into_iter().flat_map(|trace| &trace.steps);
         let skipped = steps.filter(|step| step.outcome == Outcome::Skipped).map(|step| SkippedPlugin {

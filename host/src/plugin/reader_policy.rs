@@ -68,7 +68,7 @@ impl Reader<'_> {
             match Uuid::try_parse(text) {
                 Ok(id) => drop(ids.insert(id.to_string())),
                 Err(_) => {
-                    self.fault(&format!("match/{member}/{index}"), format!("`{text}` is no id (a UUID)"))
+                    self.fault(&format!("match/{member}/{index}"), format!("`{text}` is no id (a UUID)"));
                 }
             }
         }

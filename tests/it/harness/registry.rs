@@ -103,7 +103,8 @@ impl Registry {
         assert_eq!(begun.status(), 202);
         let place = begun.headers()["location"].to_str().unwrap().to_owned();
         let place = place.split_once(&self.address).map_or(place.as_str(), |(_, path)| path).to_owned();
-        let request = self.request(Method::PUT, place).query(&[("digest", &digest)]);
+        let mark = if place.contains('?') { '&' } else { '?' };
+        let request = self.request(Method::PUT, format!("{place}{mark}digest={digest}"));
         let stored = request.header("content-type", "application/octet-stream").body(bytes.to_vec());
         assert_eq!(stored.send().await.unwrap().status(), 201);
         digest
