@@ -33,6 +33,8 @@ pub struct Config {
     /// `sqlite:PATH` or `postgres://…`; absent means SQLite in the data dir.
     #[serde(default)]
     pub database_url: Option<String>,
+    /// Whether nobody but gateways writes to a PostgreSQL database.
+    pub exclusive_database: bool,
     /// The plugin document; absent means the three built-in plugins.
     #[serde(default)]
     pub plugins: Option<PathBuf>,
@@ -66,11 +68,12 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 13] = [
     "listen",
     "admin_listen",
     "data_dir",
     "database_url",
+    "exclusive_database",
     "plugins",
     "code_cache_dir",
     "plugin_secrets_dir",
@@ -88,6 +91,7 @@ impl Default for Config {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             data_dir: PathBuf::from("data"),
             database_url: None,
+            exclusive_database: false,
             plugins: None,
             code_cache_dir: None,
             plugin_secrets_dir: None,

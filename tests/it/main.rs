@@ -179,10 +179,16 @@ mod plugins_frozen;
 mod plugins_grants;
 /// … guests that misbehave.
 mod plugins_limits;
+/// … sets over time and over nodes.
+mod plugins_nodes;
 /// … how a set comes to run: file, signal, restart, another node.
 mod plugins_prepare;
 mod plugins_reach;
+/// … what was recorded, and replayed.
+mod plugins_recordings;
 mod plugins_reload;
+/// … on trial: shadows and canaries.
+mod plugins_rollout;
 /// … what these tests share.
 mod plugins_scene;
 mod plugins_web;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use switchyard::config::Config;
 use switchyard::plugin::limits::Limits;
-use switchyard::plugin::{reader, reader_grants};
+use switchyard::plugin::{reader, reader_grants, reader_rollout, recording};
 
 /// Folders of `host/src`, and what none of their files may name.
 const MAY_NOT_NAME: [(&str, &[&str]); 7] = [
@@ -214,9 +214,10 @@ fn the_plugin_document_is_documented_key_by_key() {
     let known = |keys: &[&str]| -> BTreeSet<String> { keys.iter().map(ToString::to_string).collect() };
     let mut keys = documented("## `plugins.toml`");
     keys.extend(["limits".to_owned(), "grants".to_owned()]);
-    assert_eq!(keys, known(&reader::KEYS));
+    assert_eq!(keys, known(&[&reader::KEYS[..], &reader_rollout::ROLLOUT_KEYS].concat()));
     assert_eq!(documented("`[plugin.grants]`"), known(&reader_grants::KEYS));
     assert_eq!(documented("`[plugin.limits]`"), known(&reader::LIMIT_KEYS));
+    assert_eq!(documented("`[recording]`"), known(&recording::RECORDING_KEYS));
     let defaults = serde_json::to_value(Limits::default()).expect("limits are numbers");
     for cells in table(&document, "`[plugin.limits]`") {
         assert_eq!(cells[1], defaults[key(&cells)].to_string(), "{}", cells[0]);

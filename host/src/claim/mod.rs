@@ -5,6 +5,7 @@ pub mod body;
 pub mod bundle;
 mod context;
 mod draft;
+pub mod elsewhere;
 mod respond;
 mod source;
 

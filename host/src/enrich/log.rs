@@ -34,7 +34,18 @@ impl TraceLog {
             Some(earlier) => trace.after(&earlier),
             None => trace,
         };
-        self.traces.insert(trace.task_id.clone(), Arc::new(trace));
+        let trace = Arc::new(trace);
+        self.traces.insert(trace.task_id.clone(), trace.clone());
+        if trace.shadows.are_any() {
+            let traces = self.traces.clone();
+            tokio::spawn(async move {
+                trace.shadows.settled().await;
+                // Weighed again, unless the task was claimed again meanwhile.
+                if traces.get(&trace.task_id).is_some_and(|kept| Arc::ptr_eq(&kept, &trace)) {
+                    traces.insert(trace.task_id.clone(), trace);
+                }
+            });
+        }
     }
 
     pub fn find(&self, task_id: &str) -> Option<Arc<Trace>> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use wasmtime::Engine;
 
 use super::component::{self, Cache, Component};
@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::manifest;
 use super::plugin::{Entry, Plugin};
 use super::reach::{Outside, Secrets};
+use super::rollout::{self, Role};
 use super::sandbox::describe;
 use super::source::Source;
 use super::stage::Stage;
@@ -30,6 +31,8 @@ pub struct Workshop {
     pub history: History,
     pub totals: Totals,
     pub outside: Outside,
+    /// Told when a canary fails too often.
+    pub alarm: Arc<Notify>,
 }
 
 /// Where the components of a document come from.
@@ -77,9 +80,13 @@ pub async fn make(workshop: &Workshop, wanted: Vec<Wanted>, supply: &Supply) -> 
     made.retain(|made| made.enabled);
     let enabled: Vec<(String, String, Vec<Stage>)> = made
         .iter()
+        .filter(|made| made.plugin.role == Role::Live)
         .map(|made| (made.pointer.clone(), made.plugin.name.clone(), made.plugin.stages.clone()))
         .collect();
     faults.extend(crowded(&enabled));
+    let placed: Vec<(&str, &Plugin)> =
+        made.iter().map(|made| (made.pointer.as_str(), &made.plugin)).collect();
+    faults.extend(rollout::unlike(&placed));
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -137,10 +144,16 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
         config: wanted.config.to_string(),
         limits: wanted.limits,
         grants: wanted.grants,
+        role: wanted.role,
     };
-    let totals = workshop.totals.of(&entry.name);
+    let totals = match entry.role {
+        // What a shadow does must not look like the work of a live plugin of its name.
+        Role::Shadow => workshop.totals.of(&format!("{} (shadow)", entry.name)),
+        Role::Live | Role::Canary { .. } => workshop.totals.of(&entry.name),
+    };
+    let (pool, alarm) = (workshop.pool.clone(), workshop.alarm.clone());
     let reach = (secrets, &workshop.outside);
-    let plugin = Plugin::new(entry, description.version, component, workshop.pool.clone(), totals, reach);
+    let plugin = Plugin::new(entry, description.version, component, pool, totals, reach, alarm);
     let bytes = bytes.filter(|_| matches!(wanted.source, Source::File(_)));
     Ok(Made { pointer: wanted.pointer, enabled: wanted.enabled, plugin, bytes })
 }

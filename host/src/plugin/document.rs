@@ -11,6 +11,8 @@ use super::grants::Grants;
 use super::limits::Limits;
 use super::plugin::OnError;
 use super::reader::{Reader, unknown_keys};
+use super::recording::Recording;
+use super::rollout::{self, Role};
 use super::source::Source;
 use super::stage::Stage;
 
@@ -70,6 +72,7 @@ pub struct Wanted {
     pub config: Value,
     pub limits: Limits,
     pub grants: Grants,
+    pub role: Role,
 }
 
 pub struct Document {
@@ -77,6 +80,7 @@ pub struct Document {
     pub text: String,
     pub digest: String,
     pub plugins: Vec<Wanted>,
+    pub recording: Option<Recording>,
 }
 
 impl Document {
@@ -98,7 +102,8 @@ impl Document {
             return Err(whole("the document must be a table".to_owned()));
         };
         let mut faults = Vec::new();
-        unknown_keys(top, &["plugin"], None, "", &mut faults);
+        unknown_keys(top, &["plugin", "recording"], None, "", &mut faults);
+        let recording = top.get("recording").and_then(|table| Recording::read(table, &mut faults));
         let mut plugins = Vec::new();
         match top.get("plugin") {
             None => {}
@@ -114,9 +119,10 @@ impl Document {
             Some(_) => faults.push(Fault::new(None, "/plugin", "must be a list of tables: `[[plugin]]`")),
         }
         repeated_names(&plugins, &mut faults);
+        faults.extend(rollout::check(&plugins));
         if faults.is_empty() {
             let text = value.to_string();
-            Ok(Self { digest: hex::encode(Sha256::digest(&text)), text, plugins })
+            Ok(Self { digest: hex::encode(Sha256::digest(&text)), text, plugins, recording })
         } else {
             Err((faults, plugins))
         }

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::history::Member;
 use super::plugin::Plugin;
+use super::recording::Recorder;
+use super::rollout::Role;
 use super::stage::Stage;
 use crate::model::time::Time;
 
@@ -18,8 +20,14 @@ pub struct Generation {
     pub document: String,
     pub origin: Origin,
     pub applied_at: Time,
+    /// Why it runs, when nobody asked for it.
+    pub reason: Option<String>,
+    /// The canary that was given up for it.
+    pub gave_up: Option<String>,
     /// Those that are enabled, in the document's order.
     pub plugins: Vec<Arc<Plugin>>,
+    /// Where samples of its calls go.
+    pub recorder: Option<Recorder>,
 }
 
 /// How a set came to run.
@@ -62,8 +70,38 @@ impl Origin {
 }
 
 impl Generation {
+    /// Live plugins of a stage, whatever the task.
     pub fn serving(&self, stage: Stage) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.at(stage).filter(|plugin| plugin.role == Role::Live)
+    }
+
+    /// Those that are called for a task: live plugins, or canaries in their place.
+    pub fn called(&self, stage: Stage, task_id: &str) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.serving(stage).map(move |plugin| self.stand_in(plugin, task_id))
+    }
+
+    /// Those that are called beside them.
+    pub fn shadows(&self, stage: Stage) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.at(stage).filter(|plugin| plugin.role == Role::Shadow)
+    }
+
+    /// Live plugins or their canaries, and shadows, each at its place in the document.
+    pub fn turns(&self, stage: Stage, task_id: &str) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.at(stage).filter_map(move |plugin| match plugin.role {
+            Role::Live => Some(self.stand_in(plugin, task_id)),
+            Role::Shadow => Some(plugin),
+            Role::Canary { .. } => None,
+        })
+    }
+
+    fn at(&self, stage: Stage) -> impl Iterator<Item = &Arc<Plugin>> {
         self.plugins.iter().filter(move |plugin| plugin.stages.contains(&stage))
+    }
+
+    /// The plugin's canary when this task is the canary's, else the plugin.
+    fn stand_in<'a>(&'a self, plugin: &'a Arc<Plugin>, task_id: &str) -> &'a Arc<Plugin> {
+        let canary = self.plugins.iter().find(|other| other.role.stands_in(&plugin.name, task_id));
+        canary.unwrap_or(plugin)
     }
 
     /// What it is made of.

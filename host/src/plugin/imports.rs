@@ -1,7 +1,7 @@
 //! What a guest may call: the log, and what its plugin was granted.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
@@ -30,6 +30,8 @@ pub struct Host {
     pub used: Used,
     reach: Option<Arc<Reach>>,
     lines: u32,
+    /// Set while a host call is under way.
+    waiting_since: Option<Instant>,
 }
 
 impl Host {
@@ -51,7 +53,27 @@ impl Host {
             used: Used::until(ends),
             reach,
             lines: 0,
+            waiting_since: None,
         }
+    }
+
+    /// A host call begins: until it ends, time is the host's and not the guest's.
+    fn begin(&mut self) -> Waiting {
+        let now = Instant::now();
+        self.waiting_since = Some(now);
+        Waiting { began: now, tick: ticks() }
+    }
+
+    fn ended(&mut self, since: Waiting) {
+        self.waiting_since = None;
+        self.used.waited += since.began.elapsed();
+        self.forgiven |= ticks() > since.tick;
+    }
+
+    /// All waits, one that was broken off included.
+    pub fn waited_us(&self) -> u64 {
+        let open = self.waiting_since.map_or(Duration::ZERO, |since| since.elapsed());
+        u64::try_from((self.used.waited + open).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Lines that were written and dropped.
@@ -72,8 +94,7 @@ impl Host {
 
     /// Bills a wait to the call's host time.
     fn waited<T>(&mut self, since: Waiting, result: Result<T, Refusal>) -> Result<T, types::Failure> {
-        self.used.waited += since.began.elapsed();
-        self.forgiven |= ticks() > since.tick;
+        self.ended(since);
         result.map_err(failure)
     }
 }
@@ -85,12 +106,6 @@ struct Waiting {
     tick: u64,
 }
 
-impl Waiting {
-    fn new() -> Self {
-        Self { began: Instant::now(), tick: ticks() }
-    }
-}
-
 fn failure(refusal: Refusal) -> types::Failure {
     types::Failure { code: refusal.code.to_owned(), message: refusal.message, attributes: Vec::new() }
 }
@@ -99,7 +114,7 @@ impl types::Host for Host {}
 
 impl kv::Host for Host {
     async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, types::Failure> {
-        let since = Waiting::new();
+        let since = self.begin();
         let (reach, used) = self.outside()?;
         let found = reach.get_value(used, &key).await;
         self.waited(since, found)
@@ -111,14 +126,14 @@ impl kv::Host for Host {
         value: Vec<u8>,
         ttl_seconds: Option<u32>,
     ) -> Result<(), types::Failure> {
-        let since = Waiting::new();
+        let since = self.begin();
         let (reach, used) = self.outside()?;
         let set = reach.set_value(used, &key, value, ttl_seconds).await;
         self.waited(since, set)
     }
 
     async fn delete(&mut self, key: String) -> Result<bool, types::Failure> {
-        let since = Waiting::new();
+        let since = self.begin();
         let (reach, used) = self.outside()?;
         let deleted = reach.delete_value(used, &key).await;
         self.waited(since, deleted)
@@ -130,14 +145,14 @@ impl kv::Host for Host {
         by: i64,
         ttl_seconds: Option<u32>,
     ) -> Result<i64, types::Failure> {
-        let since = Waiting::new();
+        let since = self.begin();
         let (reach, used) = self.outside()?;
         let sum = reach.increment_value(used, &key, by, ttl_seconds).await;
         self.waited(since, sum)
     }
 
     async fn keys(&mut self, prefix: String, after: Option<String>) -> Result<Vec<String>, types::Failure> {
-        let since = Waiting::new();
+        let since = self.begin();
         let (reach, used) = self.outside()?;
         let found = reach.list_keys(used, &prefix, after.as_deref()).await;
         self.waited(since, found)
@@ -146,7 +161,7 @@ impl kv::Host for Host {
 
 impl http::Host for Host {
     async fn send(&mut self, request: http::Request) -> Result<http::Response, types::Failure> {
-        let since = Waiting::new();
+        let since = self.begin();
         let (reach, used) = self.outside()?;
         let request = Request {
             method: request.method,
@@ -194,6 +209,7 @@ impl log::Host for Host {
         if self.lines > LINES {
             return;
         }
+        let since = self.begin();
         let line = printable(&message);
         let (plugin, task) = (self.plugin.as_str(), self.task.as_str());
         match level {
@@ -202,6 +218,7 @@ impl log::Host for Host {
             log::Level::Warn => tracing::warn!(plugin.name = plugin, task.id = task, "{line}"),
             log::Level::Error => tracing::error!(plugin.name = plugin, task.id = task, "{line}"),
         }
+        self.ended(since);
     }
 }
 

@@ -81,7 +81,7 @@ impl Memory {
         Self { used: 0, limit, refused: false }
     }
 
-    /// Bytes; they never shrink.
+    /// Never shrinks, so it is the most there was.
     pub fn used(&self) -> usize {
         self.used
     }

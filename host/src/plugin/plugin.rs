@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
@@ -21,6 +21,7 @@ use super::imports::Host;
 use super::limits::{Limits, MAX_ITEMS};
 use super::reach::{Outside, Reach, Secrets};
 use super::report::{Report, Times};
+use super::rollout::Role;
 use super::sandbox::{Returned, Sandbox};
 use super::size::{self, Size};
 use super::stage::{
@@ -52,6 +53,7 @@ pub struct Entry {
     pub config: String,
     pub limits: Limits,
     pub grants: Grants,
+    pub role: Role,
 }
 
 pub struct Plugin {
@@ -62,6 +64,7 @@ pub struct Plugin {
     pub on_error: OnError,
     pub grants: Grants,
     pub limits: Limits,
+    pub role: Role,
     config: String,
     component: Arc<Component>,
     places: Semaphore,
@@ -72,6 +75,8 @@ pub struct Plugin {
     counters: Arc<Counters>,
     /// Those of every plugin that has had this name.
     totals: Arc<Counters>,
+    /// Told when this is a canary and its breaker opens.
+    alarm: Arc<Notify>,
 }
 
 impl Plugin {
@@ -82,6 +87,7 @@ impl Plugin {
         pool: Arc<Semaphore>,
         totals: Arc<Counters>,
         (secrets, outside): (Secrets, &Outside),
+        alarm: Arc<Notify>,
     ) -> Self {
         let counters = Arc::<Counters>::default();
         let both = [counters.clone(), totals.clone()];
@@ -95,12 +101,14 @@ impl Plugin {
             grants: entry.grants,
             places: Semaphore::new(entry.limits.max_concurrent),
             limits: entry.limits,
+            role: entry.role,
             config: entry.config,
             component,
             pool,
             breaker: Breaker::default(),
             counters,
             totals,
+            alarm,
         }
     }
 
@@ -110,6 +118,11 @@ impl Plugin {
 
     pub fn counters(&self) -> CountersBody {
         self.counters.body()
+    }
+
+    /// A canary that failed too often to go on with.
+    pub fn is_lost_canary(&self) -> bool {
+        matches!(self.role, Role::Canary { .. }) && self.breaker.is_open()
     }
 
     pub fn breaker_state(&self) -> &'static str {
@@ -226,7 +239,7 @@ impl Plugin {
         let Some(_places) = self.place().await else {
             return Report { times: Times::queued(queued), ..Report::refused(PluginError::Overloaded) };
         };
-        let times = Times::queued(queued);
+        let times = Times { bytes_in: input_bytes as u64, ..Times::queued(queued) };
         let names = (self.name.as_str(), subject.task_id.as_str());
         let mut sandbox = Sandbox::new(&self.component, names, &self.limits, Some(self.reach.clone()));
         let report = sandbox.run(&self.component, &self.limits, times, call).await;
@@ -253,8 +266,10 @@ impl Plugin {
         accept: impl FnOnce(T) -> Result<U, String>,
     ) -> Report<U> {
         let limit = self.limits.max_output_bytes;
+        let mut times = report.times;
         let result = report.result.and_then(|value| {
             let Size { bytes, items } = size(&value);
+            times.bytes_out = bytes as u64;
             if bytes > limit {
                 return Err(PluginError::TooLarge { what: "output", bytes, limit });
             }
@@ -265,14 +280,19 @@ impl Plugin {
             accept(value).map_err(PluginError::InvalidOutput)
         });
         for counters in [&self.counters, &self.totals] {
-            counters.record(result.as_ref().err(), report.times.total_us());
+            counters.record(result.as_ref().err(), times.total_us());
         }
         match &result {
             // A failure that the guest tells of itself is no fault of the plugin's.
             Ok(_) | Err(PluginError::Failed { .. }) => self.breaker.record(true, Instant::now()),
-            Err(error) if error.is_the_guests() => self.breaker.record(false, Instant::now()),
+            Err(error) if error.is_the_guests() => {
+                self.breaker.record(false, Instant::now());
+                if self.is_lost_canary() {
+                    self.alarm.notify_one();
+                }
+            }
             Err(_) => {}
         }
-        Report { result, times: report.times, usage: report.usage }
+        Report { result, times, instructions: report.instructions }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use wasmtime::Engine;
 
 use super::apply::{self, Supply, Workshop};
@@ -16,7 +16,9 @@ use super::document::{Document, DocumentFormat, Fault};
 use super::engine;
 use super::generation::{Generation, Origin};
 use super::history::{History, KEPT, Kept};
+use super::nodes::{Node, Stuck};
 use super::reach::Outside;
+use super::recording::{self, Recorder, Recording, Sample};
 use super::watch::{Seen, look};
 use crate::model::time::{Clock, Time};
 use crate::store::{Db, StoreError};
@@ -55,6 +57,17 @@ struct Inner {
     seen: OnceLock<Seen>,
     /// Held while a set is being made; there is one maker at a time.
     applying: Arc<tokio::sync::Mutex<()>>,
+    /// Told when a canary fails too often.
+    alarm: Arc<Notify>,
+    /// Told when another node may have applied a set.
+    hurry: Arc<Notify>,
+    /// A newer set that does not run here, and why.
+    stuck: Mutex<Option<Arc<Stuck>>>,
+    /// Moves when what this node says of itself changed.
+    changed: watch::Sender<u64>,
+    node: Node,
+    /// Where samples of calls are written.
+    samples: Option<mpsc::Sender<(Sample, u64)>>,
 }
 
 /// A document, and how it came here.
@@ -117,13 +130,17 @@ impl Plugins {
             document: String::new(),
             origin: Origin::BuiltIn,
             applied_at: clock.now(),
+            reason: None,
+            gave_up: None,
             plugins: Vec::new(),
+            recorder: None,
         };
         Ok(Self(Arc::new(Inner {
             cache: Cache::new(&settings.cache_dir, &engine),
             engine,
             pool: Arc::new(Semaphore::new(engine::CALLS as usize)),
             clock,
+            samples: recording::start(settings.db.clone()),
             history: History::new(settings.db),
             document: settings.document,
             current: ArcSwap::from_pointee(empty),
@@ -133,6 +150,11 @@ impl Plugins {
             outside: settings.outside,
             seen: OnceLock::new(),
             applying: Arc::default(),
+            alarm: Arc::default(),
+            hurry: Arc::default(),
+            stuck: Mutex::default(),
+            changed: watch::Sender::new(0),
+            node: Node::new(),
         })))
     }
 
@@ -216,7 +238,10 @@ impl Plugins {
             document: document.text,
             origin,
             applied_at: self.0.clock.now(),
+            reason: None,
+            gave_up: None,
             plugins: made.plugins,
+            recorder: self.recorder(document.recording),
         };
         loop {
             let latest = self.0.history.latest().await.map_err(ApplyError::Store)?;
@@ -228,10 +253,12 @@ impl Plugins {
                 // A file that was read again, here or on another node, is no new set.
                 (generation.number, generation.applied_at) = (same.number, same.applied_at);
                 generation.origin = same.origin;
+                (generation.reason, generation.gave_up) = (same.reason, same.gave_up);
                 break;
             }
             let kept = self.0.history.keep(&generation, made.components.clone()).await;
             if kept.map_err(ApplyError::Store)? {
+                self.node().has_made(generation.number);
                 break;
             }
             // Another node took the number at the same moment; this set comes after it.
@@ -251,7 +278,10 @@ impl Plugins {
             document: kept.document,
             origin: kept.origin,
             applied_at: kept.applied_at,
+            reason: kept.reason,
+            gave_up: kept.gave_up,
             plugins: made.plugins,
+            recorder: self.recorder(document.recording),
         }))
     }
 
@@ -313,6 +343,46 @@ impl Plugins {
         &self.0.history
     }
 
+    pub(super) fn recorder(&self, recording: Option<Recording>) -> Option<Recorder> {
+        Some(Recorder::new(recording?, self.0.samples.clone()?))
+    }
+
+    /// Held by whoever makes a set.
+    pub(super) fn applying(&self) -> &Arc<tokio::sync::Mutex<()>> {
+        &self.0.applying
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Told when a canary fails too often.
+    pub(super) fn alarm(&self) -> &Notify {
+        &self.0.alarm
+    }
+
+    /// What makes this node look for a newer set at once.
+    pub fn hurry(&self) -> Arc<Notify> {
+        self.0.hurry.clone()
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.0.node
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    pub(super) fn stuck(&self) -> Option<Arc<Stuck>> {
+        self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn remember_stuck(&self, stuck: Stuck) {
+        *self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(stuck));
+        self.0.changed.send_modify(|changes| *changes += 1);
+    }
+
     /// The configured document.
     pub fn document(&self) -> Option<&Path> {
         self.0.document.as_deref()
@@ -325,7 +395,7 @@ impl Plugins {
         std::path::absolute(folder.unwrap_or(Path::new("."))).ok()
     }
 
-    fn workshop(&self) -> Workshop {
+    pub(super) fn workshop(&self) -> Workshop {
         let mut known: HashMap<String, Arc<Component>> = HashMap::new();
         for plugin in self.made().iter().flat_map(|generation| &generation.plugins) {
             known.insert(plugin.sha256.clone(), plugin.component().clone());
@@ -338,6 +408,7 @@ impl Plugins {
             history: self.0.history.clone(),
             totals: self.0.totals.clone(),
             outside: self.0.outside.clone(),
+            alarm: self.0.alarm.clone(),
         }
     }
 
@@ -345,7 +416,7 @@ impl Plugins {
         self.0.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn swap(&self, generation: Generation) -> Arc<Generation> {
+    pub(super) fn swap(&self, generation: Generation) -> Arc<Generation> {
         let generation = Arc::new(generation);
         let mut made = self.made();
         made.push(generation.clone());
@@ -353,7 +424,10 @@ impl Plugins {
             made.remove(0);
         }
         self.0.current.store(generation.clone());
+        self.0.node.runs_since(self.0.clock.now());
         *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.changed.send_modify(|changes| *changes += 1);
         let names: Vec<&str> = generation.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         tracing::info!(generation = generation.number, plugins = names.join(", "), "plugins were applied");
         generation
@@ -368,6 +442,8 @@ impl Kept {
             document: generation.document.clone(),
             origin: generation.origin,
             applied_at: generation.applied_at,
+            reason: generation.reason.clone(),
+            gave_up: generation.gave_up.clone(),
             members: generation.members(),
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::document::{Fault, Wanted};
 use super::limits::Limits;
 use super::plugin::OnError;
+use super::reader_rollout::{ROLLOUT_KEYS, role};
 use super::source::Source;
 use super::stage::Stage;
 
@@ -41,7 +42,8 @@ impl<'a> Reader<'a> {
             return None;
         };
         let name = map.get("name").and_then(Value::as_str).map(str::to_owned);
-        unknown_keys(map, &KEYS, name.as_deref(), &at, faults);
+        unknown_keys(map, &[&KEYS[..], &ROLLOUT_KEYS].concat(), name.as_deref(), &at, faults);
+        let role = role(map, &at, name.as_deref(), faults);
         let mut reader = Reader { map, at, name, faults };
         let name = reader.name();
         let source = reader.source();
@@ -63,6 +65,7 @@ impl<'a> Reader<'a> {
             config: Value::Object(config),
             limits,
             grants,
+            role,
         })
     }
 

@@ -2,38 +2,36 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use super::error::PluginError;
 
 #[derive(Debug)]
 pub struct Report<T> {
     pub result: Result<T, PluginError>,
     pub times: Times,
-    pub usage: Usage,
-}
-
-/// What it took beside time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Usage {
-    /// Every memory and table at their largest.
-    pub memory_bytes: usize,
     /// Counted only by an engine that was made to.
     pub instructions: Option<u64>,
 }
 
-/// Waited for a place, made the instance, ran the guest, waited for what the guest asked of the
-/// host: microseconds each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// What a call took: waited for a place, made the instance, ran the guest, waited on its
+/// behalf in host calls, microseconds each; and bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Times {
     pub queue_us: u64,
     pub instantiate_us: u64,
     pub guest_us: u64,
     pub host_us: u64,
+    /// All memories and tables of the sandbox together, at their largest.
+    pub peak_memory_bytes: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
 }
 
 impl<T> Report<T> {
     /// A call that was not made.
     pub(super) fn refused(error: PluginError) -> Self {
-        Self { result: Err(error), times: Times::default(), usage: Usage::default() }
+        Self { result: Err(error), times: Times::default(), instructions: None }
     }
 
     pub(super) fn missing() -> Self {
@@ -41,7 +39,7 @@ impl<T> Report<T> {
     }
 
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Report<U> {
-        Report { result: self.result.map(convert), times: self.times, usage: self.usage }
+        Report { result: self.result.map(convert), times: self.times, instructions: self.instructions }
     }
 }
 

@@ -15,7 +15,7 @@ use super::error::PluginError;
 use super::imports::Host;
 use super::limits::{Limits, Memory};
 use super::reach::Reach;
-use super::report::{Report, Times, Usage, micros};
+use super::report::{Report, Times, micros};
 
 /// The most that is kept of what a guest says of a failure or a trap.
 const MESSAGE_BYTES: usize = 2048;
@@ -96,7 +96,9 @@ impl Sandbox {
             call(&mut self.store, &instance).await
         };
         let ended = tokio::time::timeout(limits.wall(), work).await;
-        times.host_us = u64::try_from(self.store.data().used.waited.as_micros()).unwrap_or(u64::MAX);
+        let host = self.store.data();
+        times.host_us = host.waited_us();
+        times.peak_memory_bytes = host.memory.used() as u64;
         times.guest_us = micros(began).saturating_sub(times.instantiate_us).saturating_sub(times.host_us);
         let result = match ended {
             Err(_) => Err(PluginError::Timeout(limits.wall_ms)),
@@ -107,8 +109,7 @@ impl Sandbox {
             Ok(Ok(Ok(value))) => Ok(value),
         };
         let instructions = self.counts.then(|| u64::MAX - self.store.get_fuel().unwrap_or(u64::MAX));
-        let usage = Usage { memory_bytes: self.store.data().memory.used(), instructions };
-        Report { result, times, usage }
+        Report { result, times, instructions }
     }
 
     fn why(&self, error: &wasmtime::Error, limits: &Limits) -> PluginError {

@@ -159,6 +159,11 @@ impl Gateway {
         self.process.borrow().signal(signal);
     }
 
+    /// What its process holds in memory.
+    pub fn resident_kib(&self) -> u64 {
+        self.process.borrow().resident_kib()
+    }
+
     /// The owner of [`Gateway::workspace`].
     pub fn user(&self) -> Client {
         self.owner.clone()

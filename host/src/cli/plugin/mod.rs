@@ -6,13 +6,14 @@ mod build;
 mod cases;
 mod check;
 mod dev;
-mod input;
 mod inspect;
 mod language;
 mod new;
-mod output;
+mod recordings;
 mod remote;
+mod replay;
 mod run;
+mod sets;
 mod starter;
 mod workbench;
 
@@ -42,8 +43,18 @@ pub enum Command {
     Apply(remote::Document),
     /// Show the sets that a gateway can go back to
     Generations(remote::Access),
+    /// Show one of them with its document
+    Show(sets::Show),
+    /// Show what makes one of them of another
+    Diff(sets::Diff),
+    /// Show what each node of a gateway runs
+    Nodes(remote::Access),
     /// Make a gateway run an earlier set again
     Rollback(remote::Rollback),
+    /// Show sampled calls of a gateway's plugins, or write them to a file
+    Recordings(recordings::Args),
+    /// Run a component on recorded inputs and compare what comes out
+    Replay(replay::Args),
     /// Show what each plugin did to a task
     Trace(remote::Trace),
 }
@@ -61,7 +72,12 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::List(access) => remote::list(&access).await,
         Command::Apply(document) => remote::apply(&document).await,
         Command::Generations(access) => remote::generations(&access).await,
+        Command::Show(args) => sets::show(&args).await,
+        Command::Diff(args) => sets::diff(&args).await,
+        Command::Nodes(access) => sets::nodes(&access).await,
         Command::Rollback(rollback) => remote::rollback(&rollback).await,
+        Command::Recordings(args) => recordings::run(&args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Trace(trace) => remote::trace(&trace).await,
     }
 }

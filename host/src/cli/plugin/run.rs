@@ -54,7 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let plugin = Workbench::new()?.plugin(&target.component, target.entry()?).await?;
     let stage = workbench::stage(&plugin, target.stage.as_deref()).map_err(anyhow::Error::msg)?;
     let report = workbench::call(&plugin, stage, &input).await?;
-    let memory = report.usage.memory_bytes;
+    let memory = report.times.peak_memory_bytes;
     let figures = json!({
         "stage": stage.as_str(),
         "version": plugin.version,
@@ -99,7 +99,7 @@ pub async fn instructions(target: &Target, stage: Stage, input: &Value) -> anyho
     }
     let counted = Workbench::counting()?.plugin(&target.component, entry).await?;
     let report = workbench::call(&counted, stage, input).await?;
-    report.usage.instructions.context("the engine counted nothing")
+    report.instructions.context("the engine counted nothing")
 }
 
 fn with(mut object: Value, name: &str, value: Value) -> Value {
@@ -113,14 +113,14 @@ pub async fn calls(
     stage: Stage,
     input: &Value,
     times: u32,
-) -> anyhow::Result<Vec<(u64, u64, usize)>> {
+) -> anyhow::Result<Vec<(u64, u64, u64)>> {
     let mut taken = Vec::new();
     for _ in 0..times.max(1) {
         let report = workbench::call(plugin, stage, input).await?;
         if let Err(error) = report.result {
             bail!("{} ({})", error, error.code());
         }
-        taken.push((report.times.instantiate_us, report.times.guest_us, report.usage.memory_bytes));
+        taken.push((report.times.instantiate_us, report.times.guest_us, report.times.peak_memory_bytes));
     }
     Ok(taken)
 }

@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{input, output};
 use crate::model::time::Clock;
 use crate::plugin::document::{DocumentFormat, Fault};
 use crate::plugin::generation::Origin;
@@ -20,6 +19,7 @@ use crate::plugin::plugins::{ApplyError, Plugins, Sent, Settings};
 use crate::plugin::reach::Outside;
 use crate::plugin::report::Report;
 use crate::plugin::stage::{Stage, Subject};
+use crate::plugin::{input, output};
 
 /// Compiled components that are kept for the next time, by an author who builds all day.
 const KEPT: usize = 16;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::plugin::stage::{Decision, Merged, Operation, PrepareOutput, Repo, Resolution};
+use super::stage::{Decision, Merged, Operation, PrepareOutput, Repo, Resolution};
 
 pub fn resolution(resolution: &Resolution) -> Value {
     match resolution {
