@@ -107,9 +107,9 @@ cases:
   - name: differences
     input: {}
     grants: *grants
-    config: { steps: [{ do: increment, key: n, by: 1 }] }
+    config: { steps: [{ do: increment, key: tally, by: 1 }] }
     expect: { patch: [{}] }
-    expect_kv: { n: 2, m: 1 }
+    expect_kv: { tally: 2, more: 1 }
     expect_requests: [{ method: GET }]
 "#;
     let (passed, told) = try_cases(folder.path(), "test-reach", cases);
@@ -118,8 +118,8 @@ cases:
         "ok    all of it (",
         "ok    nothing is left of the case before (",
         "FAIL  differences (",
-        "kv `n`: expected \"2\", found \"1\"",
-        "kv `m`: expected \"1\", and it is not there",
+        "kv `tally`: expected \"2\", found \"1\"",
+        "kv `more`: expected \"1\", and it is not there",
         "requests/0: expected {\"method\":\"GET\"}, and it is not there",
         "2 passed, 1 failed",
     ] {
