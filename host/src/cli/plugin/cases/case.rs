@@ -65,7 +65,9 @@ impl<'de> Deserialize<'de> for Expected {
 }
 
 pub fn read(text: &str) -> anyhow::Result<Vec<Case>> {
-    let file: File = serde_saphyr::from_str(text)?;
+    // In YAML 1.2 `n`, `no` and `off` are texts; keys and codes may well be called so.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let file: File = serde_saphyr::from_str_with_options(text, options)?;
     ensure!(!file.cases.is_empty(), "there are no cases in it");
     for (index, case) in file.cases.iter().enumerate() {
         if file.cases[..index].iter().any(|other| other.name == case.name) {
@@ -98,6 +100,7 @@ mod tests {
         assert_eq!(read("{ failed: y }").ok().flatten(), Some(Expected::Failed("y".into())));
         assert_eq!(read("null").ok().flatten(), Some(Expected::Output(Value::Null)));
         assert_eq!(read("workspace").ok().flatten(), Some(Expected::Output("workspace".into())));
+        assert_eq!(read("no").ok().flatten(), Some(Expected::Output("no".into())));
         assert!(read("1\n    expected: 1").is_err());
         assert!(super::read("cases: []").is_err());
     }
