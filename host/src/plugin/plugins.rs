@@ -145,15 +145,15 @@ pub(super) fn lines(faults: &[Fault]) -> String {
 impl Plugins {
     /// An engine that runs nothing yet.
     pub fn idle(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        Self::on(engine::start(false)?, settings, clock)
+        Ok(Self::on(engine::start(false)?, settings, clock))
     }
 
     /// As [`Plugins::idle`], on an engine that counts the instructions of guests.
     pub fn counting(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        Self::on(engine::start(true)?, settings, clock)
+        Ok(Self::on(engine::start(true)?, settings, clock))
     }
 
-    fn on(engine: Engine, settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+    fn on(engine: Engine, settings: Settings, clock: Clock) -> Self {
         let empty = Generation {
             number: 0,
             digest: String::new(),
@@ -166,7 +166,7 @@ impl Plugins {
             recorder: None,
             broken: Vec::new(),
         };
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             cache: Cache::new(&settings.cache_dir, settings.rules.code_cache_bytes, &engine),
             rules: Arc::new(settings.rules),
             engine,
@@ -187,7 +187,7 @@ impl Plugins {
             stuck: Mutex::default(),
             changed: watch::Sender::new(0),
             node: Node::new(),
-        })))
+        }))
     }
 
     /// The set that runs now. Who holds one keeps it, whatever is applied meanwhile.

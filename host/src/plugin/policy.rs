@@ -104,8 +104,8 @@ impl Match {
 mod tests {
     use super::*;
 
-    fn set(ids: &[&str]) -> Option<HashSet<String>> {
-        Some(ids.iter().map(|id| (*id).to_owned()).collect())
+    fn set(ids: &[&str]) -> HashSet<String> {
+        ids.iter().map(|id| (*id).to_owned()).collect()
     }
 
     #[test]
@@ -116,9 +116,9 @@ mod tests {
             kinds(&[Kind::Chat, Kind::Comment]),
             kinds(&[Kind::Direct, Kind::Autopilot, Kind::QuickCreate, Kind::Chat]),
         );
-        let here = Match { workspaces: set(&["w"]), ..Match::default() };
-        let here_talk = Match { workspaces: set(&["w"]), ..talk.clone() };
-        let agent = Match { agents: set(&["a", "b"]), ..Match::default() };
+        let here = Match { workspaces: Some(set(&["w"])), ..Match::default() };
+        let here_talk = Match { workspaces: Some(set(&["w"])), ..talk.clone() };
+        let agent = Match { agents: Some(set(&["a", "b"])), ..Match::default() };
         assert!(!all.is_behind(&[]));
         assert!(all.is_behind(&[&all]) && talk.is_behind(&[&all]));
         assert!(!all.is_behind(&[&talk]), "other kinds are left");
@@ -127,8 +127,8 @@ mod tests {
         assert!(!talk.is_behind(&[&here]), "other workspaces are left");
         assert!(!here.is_behind(&[&agent]) && !agent.is_behind(&[&here]));
         let both =
-            [Match { agents: set(&["a"]), ..all.clone() }, Match { agents: set(&["b"]), ..here.clone() }];
-        let narrow = Match { workspaces: set(&["w"]), agents: set(&["a", "b"]), ..Match::default() };
+            [Match { agents: Some(set(&["a"])), ..all.clone() }, Match { agents: Some(set(&["b"])), ..here.clone() }];
+        let narrow = Match { workspaces: Some(set(&["w"])), agents: Some(set(&["a", "b"])), ..Match::default() };
         assert!(narrow.is_behind(&[&both[0], &both[1]]), "each takes a part");
         assert!(!narrow.is_behind(&[&both[1]]));
     }

@@ -116,7 +116,7 @@ impl Scenery {
             ((plugin.clone(), key.clone()), Kept { value: text(value).into_bytes(), expires_at: None })
         };
         *self.kv.lock().unwrap_or_else(PoisonError::into_inner) = mocks.kv.iter().map(kept).collect();
-        *self.exchanges.lock().unwrap_or_else(PoisonError::into_inner) = mocks.http.clone();
+        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&mocks.http);
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let granted = entry.pointer_mut("/grants/secrets").and_then(Value::as_object_mut);
         for (index, (name, grant)) in granted.into_iter().flatten().enumerate() {
@@ -140,14 +140,14 @@ impl Scenery {
             match (wanted, found(key)) {
                 (Value::Null, None) => {}
                 (Value::Null, Some(value)) => {
-                    told.push(format!("kv `{key}`: expected nothing, found {value:?}"))
+                    told.push(format!("kv `{key}`: expected nothing, found {value:?}"));
                 }
                 (wanted, Some(value)) if text(wanted) == value => {}
                 (wanted, Some(value)) => {
                     told.push(format!("kv `{key}`: expected {:?}, found {value:?}", text(wanted)));
                 }
                 (wanted, None) => {
-                    told.push(format!("kv `{key}`: expected {:?}, and it is not there", text(wanted)))
+                    told.push(format!("kv `{key}`: expected {:?}, and it is not there", text(wanted)));
                 }
             }
         }

@@ -69,10 +69,10 @@ fn document(name: &str, language: Language, stages: &[Stage]) -> String {
     match language {
         Language::Rust => {}
         Language::Javascript => {
-            more.push_str("\n[plugin.limits]\nmemory_mib = 64\ncpu_ms = 250\nwall_ms = 2000\n")
+            more.push_str("\n[plugin.limits]\nmemory_mib = 64\ncpu_ms = 250\nwall_ms = 2000\n");
         }
         Language::Python => {
-            more.push_str("\n[plugin.limits]\nmemory_mib = 128\ncpu_ms = 500\nwall_ms = 2000\n")
+            more.push_str("\n[plugin.limits]\nmemory_mib = 128\ncpu_ms = 500\nwall_ms = 2000\n");
         }
     }
     if stages.contains(&Stage::Enrichment) {
