@@ -19,7 +19,7 @@ fn try_cases(folder: &Path, guest: &str, cases: &str) -> (bool, String) {
 #[test]
 fn a_case_that_differs_is_told_with_the_place() {
     let folder = tempfile::tempdir().unwrap();
-    let cases = r#"
+    let cases = r"
 cases:
   - { name: kind, input: {}, config: { notice: Be kind. }, expect: { patch: [{ append-instructions: Be kind. }] } }
   - { name: mean, input: {}, config: { notice: Be kind. }, expect: { patch: [{ append-instructions: Be mean. }] } }
@@ -28,7 +28,7 @@ cases:
   - { name: failed, input: { agent: 1 }, expect: { failed: bad-claim } }
   - { name: another failure, input: { agent: 1 }, expect: { failed: else } }
   - { name: a bad configuration, input: {}, config: { notise: x }, expect: { patch: [] } }
-"#;
+";
     let (passed, told) = try_cases(folder.path(), "example-policy", cases);
     assert!(!passed, "{told}");
     for (mark, name) in [

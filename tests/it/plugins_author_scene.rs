@@ -50,7 +50,7 @@ pub fn copy(from: &Path, to: &Path) {
         let is_made = [".venv", "node_modules", "__pycache__"].contains(&name.as_str());
         if entry.path().is_dir() && !is_made {
             copy(&entry.path(), &to.join(name));
-        } else if !is_made && !name.ends_with(".wasm") {
+        } else if !is_made && entry.path().extension().is_none_or(|extension| extension != "wasm") {
             std::fs::copy(entry.path(), to.join(name)).unwrap();
         }
     }

@@ -21,8 +21,7 @@ fn unpack(archive: &Path, to: &Path) -> String {
     let file = std::fs::File::open(archive).unwrap_or_else(|error| panic!("{}: {error}", archive.display()));
     let mut archive = zip::ZipArchive::new(file).unwrap();
     archive.extract(to).unwrap();
-    let name = archive.file_names().flatten().find(|name| name.ends_with(".wasm")).unwrap().into_owned();
-    name
+    archive.file_names().flatten().find(|name| name.ends_with(".wasm")).unwrap().into_owned()
 }
 
 #[test]

@@ -126,9 +126,12 @@ mod tests {
         assert!(here_talk.is_behind(&[&here]) && here_talk.is_behind(&[&talk]));
         assert!(!talk.is_behind(&[&here]), "other workspaces are left");
         assert!(!here.is_behind(&[&agent]) && !agent.is_behind(&[&here]));
-        let both =
-            [Match { agents: Some(set(&["a"])), ..all.clone() }, Match { agents: Some(set(&["b"])), ..here.clone() }];
-        let narrow = Match { workspaces: Some(set(&["w"])), agents: Some(set(&["a", "b"])), ..Match::default() };
+        let both = [
+            Match { agents: Some(set(&["a"])), ..all.clone() },
+            Match { agents: Some(set(&["b"])), ..here.clone() },
+        ];
+        let narrow =
+            Match { workspaces: Some(set(&["w"])), agents: Some(set(&["a", "b"])), ..Match::default() };
         assert!(narrow.is_behind(&[&both[0], &both[1]]), "each takes a part");
         assert!(!narrow.is_behind(&[&both[1]]));
     }

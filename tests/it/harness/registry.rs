@@ -89,7 +89,7 @@ impl Registry {
             "config": {"mediaType": "application/vnd.wasm.config.v0+json", "digest": config, "size": 2},
             "layers": [{"mediaType": media_type, "digest": layer, "size": bytes.len()}],
         });
-        let request = self.request(Method::PUT, format!("/v2/{repository}/manifests/{tag}"));
+        let request = self.request(Method::PUT, &format!("/v2/{repository}/manifests/{tag}"));
         let request = request.header("content-type", "application/vnd.oci.image.manifest.v1+json");
         let answer = request.body(manifest.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 201, "{manifest}");
@@ -99,18 +99,18 @@ impl Registry {
     async fn upload(&self, repository: &str, bytes: &[u8]) -> String {
         let digest = format!("sha256:{}", sha256(bytes));
         let begun =
-            self.request(Method::POST, format!("/v2/{repository}/blobs/uploads/")).send().await.unwrap();
+            self.request(Method::POST, &format!("/v2/{repository}/blobs/uploads/")).send().await.unwrap();
         assert_eq!(begun.status(), 202);
         let place = begun.headers()["location"].to_str().unwrap().to_owned();
         let place = place.split_once(&self.address).map_or(place.as_str(), |(_, path)| path).to_owned();
         let mark = if place.contains('?') { '&' } else { '?' };
-        let request = self.request(Method::PUT, format!("{place}{mark}digest={digest}"));
+        let request = self.request(Method::PUT, &format!("{place}{mark}digest={digest}"));
         let stored = request.header("content-type", "application/octet-stream").body(bytes.to_vec());
         assert_eq!(stored.send().await.unwrap().status(), 201);
         digest
     }
 
-    fn request(&self, method: Method, path: String) -> RequestBuilder {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         if self.asks { request.basic_auth(USER.0, Some(USER.1)) } else { request }
     }
