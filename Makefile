@@ -22,9 +22,8 @@ demo: build ## Run the whole story by itself and print what happens
 
 test: toolchain ## Run every test, on SQLite and PostgreSQL
 	@.ci/postgres
-	@.ci/guests
 	@.ci/registry
-	$(CARGO) test --workspace
+	SWITCHYARD_WITHOUT_LANGUAGES="$$(.ci/guests)" $(CARGO) test --workspace
 
 sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, an eightieth on PostgreSQL
 	@.ci/postgres

@@ -183,15 +183,19 @@ mod plugins_grants;
 mod plugins_limits;
 /// … sets over time and over nodes.
 mod plugins_nodes;
+/// … traps that others fell into.
+mod plugins_pitfalls;
 /// … for which tasks they are asked, and what a failure costs.
 mod plugins_policy;
-/// … how a set comes to run: file, signal, restart, another node.
+/// … what tasks take along from the moment they are queued.
 mod plugins_prepare;
+/// … values, the web and secrets.
 mod plugins_reach;
 /// … what was recorded, and replayed.
 mod plugins_recordings;
 /// … out of a registry.
 mod plugins_registry;
+/// … how a set comes to run: file, signal, restart, another node.
 mod plugins_reload;
 /// … on trial: shadows and canaries.
 mod plugins_rollout;
@@ -199,7 +203,7 @@ mod plugins_rollout;
 mod plugins_scene;
 /// … who vouches for them, and what operators allow.
 mod plugins_signatures;
-/// … what they reach.
+/// … a server for them to reach.
 mod plugins_web;
 /// … and from the daemon back.
 mod result_reports;

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::harness::{Engine, Gateway, id_of, run, run_with};
-use crate::plugins_author_scene::{command, copy, keep_environment, succeeds, told, tool};
+use crate::plugins_author_scene::{command, copy, succeeds, told, tool};
 use crate::plugins_scene::{Scene, instructions, step};
 use crate::plugins_web::Web;
 
@@ -26,9 +26,22 @@ fn whole(folder: &Path) -> String {
     document.replace("\"file:", &format!("\"file:{}/", folder.display()))
 }
 
+/// Whether the tool of a language does not install on this machine, as `make test` found out.
+fn cannot_be_built(language: &str) -> bool {
+    let without = std::env::var("SWITCHYARD_WITHOUT_LANGUAGES").unwrap_or_default();
+    let cannot = without.split_whitespace().any(|named| named == language);
+    if cannot {
+        eprintln!("not tried: the tool of {language} does not install here");
+    }
+    cannot
+}
+
 /// Begins a plugin, runs its unit tests, builds it, tries its cases, and applies it to a
 /// gateway, whose next claim carries its notice.
 fn from_nothing_to_a_claim(language: &str, unit_tests: &[&str], before_build: impl FnOnce(&Path)) {
+    if cannot_be_built(language) {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let stages = "enrichment,finished,prepare,repo-resolution,mcp-overlay,squad-briefing";
     succeeds(folder.path(), &["new", "house-rules", "--lang", language, "--stage", stages]);
@@ -71,9 +84,7 @@ fn from_an_empty_folder_to_a_claim_in_javascript() {
 
 #[test]
 fn from_an_empty_folder_to_a_claim_in_python() {
-    from_nothing_to_a_claim("python", &["python3", "-m", "unittest", "-q"], |plugin| {
-        keep_environment(plugin, "new");
-    });
+    from_nothing_to_a_claim("python", &["python3", "-m", "unittest", "-q"], |_| {});
 }
 
 /// A copy of an example, built and tried.
@@ -82,9 +93,6 @@ fn example(language: &str, unit_tests: &[&str], cases: &str) -> (tempfile::TempD
     let plugin = folder.path().join("example");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     copy(&root.join("plugins/examples").join(language), &plugin);
-    if language == "python" {
-        keep_environment(&plugin, "example");
-    }
     tool(&plugin, unit_tests[0], &unit_tests[1..]);
     succeeds(&plugin, &["build"]);
     let tried = told(&succeeds(&plugin, &["test"]));
@@ -94,6 +102,9 @@ fn example(language: &str, unit_tests: &[&str], cases: &str) -> (tempfile::TempD
 
 #[test]
 fn tickets_that_a_task_mentions_are_looked_up() {
+    if cannot_be_built("javascript") {
+        return;
+    }
     let (_folder, plugin) = example("javascript", &["npm", "test"], "4 passed, 0 failed");
     run_with(Engine::Sqlite, async |engine| {
         let web = Web::start().await;
@@ -128,6 +139,9 @@ fn tickets_that_a_task_mentions_are_looked_up() {
 
 #[test]
 fn a_workspace_over_its_budget_gets_no_task() {
+    if cannot_be_built("python") {
+        return;
+    }
     let (_folder, plugin) = example("python", &["python3", "-m", "unittest", "-q"], "4 passed, 0 failed");
     run(Engine::Sqlite, async |gateway| {
         let scene = Scene::new(gateway).await;

@@ -55,11 +55,3 @@ pub fn copy(from: &Path, to: &Path) {
         }
     }
 }
-
-/// Gives a Python plugin an environment that is kept between runs of the tests. Two tests may
-/// not build in it at the same time, so each names its own.
-pub fn keep_environment(plugin: &Path, name: &str) {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("venv-{name}"));
-    std::fs::create_dir_all(&kept).unwrap();
-    std::os::unix::fs::symlink(&kept, plugin.join(".venv")).unwrap();
-}

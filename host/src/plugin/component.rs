@@ -35,17 +35,31 @@ pub struct Component {
 /// the runtime's threads. The error is for the operator.
 pub fn load(engine: &Engine, cache: &Cache, bytes: &[u8], sha256: &str) -> Result<Arc<Component>, String> {
     let compiled = cache.find_or_compile(engine, bytes, sha256)?;
-    let mut linker: Linker<Host> = Linker::new(engine);
+    link(&linker(engine)?, &compiled, sha256)
+}
+
+/// What the host offers.
+fn linker(engine: &Engine) -> Result<Linker<Host>, String> {
+    let mut linker = Linker::new(engine);
     EveryStage::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)
         .map_err(|error| format!("the host could not be linked: {error:#}"))?;
-    let imports = imports(engine, &compiled)?;
+    Ok(linker)
+}
+
+fn link(
+    linker: &Linker<Host>,
+    compiled: &wasmtime::component::Component,
+    sha256: &str,
+) -> Result<Arc<Component>, String> {
+    let engine = linker.engine();
+    let imports = imports(engine, compiled)?;
     let pre = linker
-        .instantiate_pre(&compiled)
+        .instantiate_pre(compiled)
         .map_err(|error| format!("the component does not fit this host: {error:#}"))?;
     let manifest = exports::manifest::GuestIndices::new(&pre).map_err(|_| {
         "the component exports no `switchyard:plugin/manifest@1.0.0`; build it with the SDK of this version".to_owned()
     })?;
-    let names = export_names(engine, &compiled);
+    let names = export_names(engine, compiled);
     let serves = |stage: Stage| names.iter().any(|name| name == &interface(stage.as_str()));
     /// The indices of an interface that is exported; that it is, and does not fit, is an error.
     macro_rules! indices {
@@ -109,4 +123,38 @@ fn imports(engine: &Engine, component: &wasmtime::component::Component) -> Resul
         return Err(format!("the component imports `{name}`, which this host does not offer: {cure}"));
     }
     Ok(granted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::super::engine;
+    use super::super::limits::Limits;
+    use super::super::sandbox::describe;
+    use super::*;
+
+    /// A plugin that was compiled against the contract as it is published.
+    fn frozen() -> Vec<u8> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/frozen/1.0.0/rust.zip");
+        let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        archive.by_index(0).unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_plugin_of_today_loads_in_a_host_whose_contract_has_grown() {
+        let engine = engine::start(false).unwrap();
+        let mut grown = linker(&engine).unwrap();
+        let mut lookup = grown.instance("switchyard:plugin/lookup@1.1.0").unwrap();
+        lookup.func_wrap("find", |_, (name,): (String,)| Ok((name.len() as u64,))).unwrap();
+        let mut log = grown.instance("switchyard:plugin/log@1.1.0").unwrap();
+        log.func_wrap("flush", |_, (): ()| Ok(())).unwrap();
+        let compiled = wasmtime::component::Component::new(&engine, frozen()).unwrap();
+        let component = link(&grown, &compiled, "frozen").unwrap();
+        assert!(component.stages.contains(&Stage::Enrichment));
+        let limits = Limits { cpu_ms: 1000, wall_ms: 5000, ..Limits::default() };
+        assert!(!describe(&component, limits).await.unwrap().name.is_empty());
+    }
 }
