@@ -35,7 +35,9 @@ pub struct Component {
 /// the runtime's threads. The error is for the operator.
 pub fn load(engine: &Engine, cache: &Cache, bytes: &[u8], sha256: &str) -> Result<Arc<Component>, String> {
     let compiled = cache.find_or_compile(engine, bytes, sha256)?;
-    link(&linker(engine)?, &compiled, sha256)
+    let component = link(&linker(engine)?, &compiled, sha256)?;
+    cache.note(&component);
+    Ok(component)
 }
 
 /// What the host offers.
@@ -89,9 +91,7 @@ fn link(
     if component.stages.is_empty() {
         return Err("the component exports no stage; a plugin serves at least one".to_owned());
     }
-    let component = Arc::new(component);
-    cache.note(&component);
-    Ok(component)
+    Ok(Arc::new(component))
 }
 
 fn interface(name: &str) -> String {
