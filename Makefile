@@ -22,9 +22,10 @@ demo: build ## Run the whole story by itself and print what happens
 
 test: toolchain ## Run every test, on SQLite and PostgreSQL
 	@.ci/postgres
-	$(CARGO) test --workspace
+	@.ci/registry
+	SWITCHYARD_WITHOUT_LANGUAGES="$$(.ci/guests)" $(CARGO) test --workspace
 
-sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, a fortieth on PostgreSQL
+sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, an eightieth on PostgreSQL
 	@.ci/postgres
 	SWITCHYARD_SIM_SEEDS=$(SEEDS) $(CARGO) test --workspace --test sim -- --nocapture
 

@@ -21,6 +21,8 @@ use switchyard::plugin::document::DocumentFormat;
 use switchyard::plugin::generation::{Generation, Origin};
 use switchyard::plugin::plugin::Plugin;
 use switchyard::plugin::plugins::{Plugins, Sent, Settings};
+use switchyard::plugin::reach::Outside;
+use switchyard::plugin::rules::Rules;
 use switchyard::plugin::stage::{McpInput, Stage};
 use tokio::runtime::Runtime;
 
@@ -36,7 +38,13 @@ const SETS: [(&str, &[&str]); 5] = [
 fn stages(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let cache = tempfile::tempdir().unwrap();
-    let settings = Settings { cache_dir: cache.path().to_owned(), document: None, db: None };
+    let settings = Settings {
+        cache_dir: cache.path().to_owned(),
+        document: None,
+        db: None,
+        outside: Outside::of_a_tool(),
+        rules: Rules::default(),
+    };
     let plugins = runtime.block_on(Plugins::start(settings, Clock::system())).unwrap();
 
     floors(criterion);

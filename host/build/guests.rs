@@ -10,7 +10,7 @@ use wit_component::ComponentEncoder;
 use crate::{environment, toolchain};
 
 /// Package and folder below `plugins/`. A component has its package's name.
-const GUESTS: [(&str, &str); 14] = [
+const GUESTS: [(&str, &str); 16] = [
     ("mcp-overlay", "mcp-overlay"),
     ("squad-briefing", "squad-briefing"),
     ("repo-resolution", "repo-resolution"),
@@ -23,6 +23,8 @@ const GUESTS: [(&str, &str); 14] = [
     ("test-hog", "test-hog"),
     ("test-import", "test-import"),
     ("test-loop", "test-loop"),
+    ("test-prepare", "test-prepare"),
+    ("test-reach", "test-reach"),
     ("test-slow-describe", "test-slow-describe"),
     ("test-trap", "test-trap"),
 ];

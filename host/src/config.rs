@@ -4,7 +4,9 @@
 pub mod access;
 pub mod composio;
 mod feature_flags;
+pub mod plugin_rules;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use self::feature_flags::Rules;
 use crate::app::Flags;
 use crate::auth::token;
 use crate::model::flag::Flag;
+use crate::plugin::rules::CODE_CACHE_MIB;
+use crate::plugin::signature::SignaturePolicy;
 use crate::store::Options;
 
 /// The keys of `switchyard.toml`; each is also `SWITCHYARD_<KEY>` in capitals.
@@ -33,12 +37,32 @@ pub struct Config {
     /// `sqlite:PATH` or `postgres://…`; absent means SQLite in the data dir.
     #[serde(default)]
     pub database_url: Option<String>,
+    /// Whether nobody but gateways writes to a PostgreSQL database.
+    pub exclusive_database: bool,
     /// The plugin document; absent means the three built-in plugins.
     #[serde(default)]
     pub plugins: Option<PathBuf>,
     /// Where compiled plugins are kept; absent means below the data dir.
     #[serde(default)]
     pub code_cache_dir: Option<PathBuf>,
+    /// Where secrets of plugins lie that are kept in files; absent means below the data dir.
+    #[serde(default)]
+    pub plugin_secrets_dir: Option<PathBuf>,
+    /// Mebibytes that compiled plugins may take; what was used longest ago goes first.
+    pub code_cache_mib: u64,
+    /// What becomes of plugins that no trusted key signed: `off`, `warn` or `require`.
+    pub plugin_signatures: SignaturePolicy,
+    /// The public keys that are trusted: a list, or one text with commas.
+    #[serde(deserialize_with = "plugin_rules::list")]
+    pub plugin_keys: Vec<String>,
+    /// The most that documents may ask for, by the name of a limit.
+    pub plugin_caps: BTreeMap<String, u64>,
+    /// Registries that are reached without TLS, beside those of this machine.
+    #[serde(deserialize_with = "plugin_rules::list")]
+    pub oci_insecure_registries: Vec<String>,
+    /// Passwords for registries, in the form of Docker's `config.json`; absent means Docker's own.
+    #[serde(default)]
+    pub oci_auth_file: Option<PathBuf>,
     /// Seconds between two sweeps; 0 sweeps only when an operator asks.
     pub sweep_every: u32,
     /// Seconds that the other side of a WebSocket may stay silent; it is pinged a little
@@ -63,13 +87,21 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 19] = [
     "listen",
     "admin_listen",
     "data_dir",
     "database_url",
+    "exclusive_database",
     "plugins",
     "code_cache_dir",
+    "plugin_secrets_dir",
+    "code_cache_mib",
+    "plugin_signatures",
+    "plugin_keys",
+    "plugin_caps",
+    "oci_insecure_registries",
+    "oci_auth_file",
     "sweep_every",
     "socket_timeout",
     "max_upload_bytes",
@@ -84,8 +116,16 @@ impl Default for Config {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             data_dir: PathBuf::from("data"),
             database_url: None,
+            exclusive_database: false,
             plugins: None,
             code_cache_dir: None,
+            plugin_secrets_dir: None,
+            code_cache_mib: CODE_CACHE_MIB,
+            plugin_signatures: SignaturePolicy::Off,
+            plugin_keys: Vec::new(),
+            plugin_caps: BTreeMap::new(),
+            oci_insecure_registries: Vec::new(),
+            oci_auth_file: None,
             sweep_every: 30,
             socket_timeout: 60,
             max_upload_bytes: 100 << 20,
@@ -120,6 +160,11 @@ impl Config {
     /// Where compiled plugins are kept.
     pub fn code_cache(&self) -> PathBuf {
         self.code_cache_dir.clone().unwrap_or_else(|| self.data_dir.join("code-cache"))
+    }
+
+    /// Where secrets of plugins lie.
+    pub fn plugin_secrets(&self) -> PathBuf {
+        self.plugin_secrets_dir.clone().unwrap_or_else(|| self.data_dir.join("plugin-secrets"))
     }
 
     /// Where uploaded files are kept.

@@ -16,6 +16,7 @@ use crate::app::{App, Flags, Handles};
 use crate::auth::cloud::Verifier;
 use crate::auth::jwt::Keys;
 use crate::auth::{Auth, secret};
+use crate::claim::elsewhere;
 use crate::composio::Composio;
 use crate::config::{self, Config};
 use crate::dispatch::at_rest::AtRest;
@@ -32,6 +33,7 @@ use crate::live::wakeups::Wakeups;
 use crate::model::time::Clock;
 use crate::plugin;
 use crate::plugin::plugins::{Plugins, Settings};
+use crate::plugin::reach::{Outside, Values, Web};
 use crate::store::Db;
 use crate::telemetry;
 use crate::uploads::Uploads;
@@ -45,6 +47,8 @@ pub struct Gateway {
     app: App,
     stopping: CancellationToken,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
+    /// Says to other nodes what runs here.
+    node: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -64,7 +68,13 @@ impl Gateway {
         let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
         let app = build(&config, flags, Clock::system()).await?;
         let stopping = CancellationToken::new();
-        bus::connect(&app.db, &app.wakeups, &stopping).await.context("cannot listen to other nodes")?;
+        bus::connect(&app.db, &app.wakeups, &app.liveness, &stopping)
+            .await
+            .context("cannot listen to other nodes")?;
+        let wakeups = app.wakeups.clone();
+        let tell = move |generation| wakeups.set_applied(generation);
+        let node = plugin::nodes::join(app.plugins.clone(), node_name(listen), tell, stopping.clone());
+        tokio::spawn(elsewhere::answer(app.clone(), stopping.clone()));
         tokio::spawn(app.liveness.clone().keep(stopping.clone()));
         if let Some(every) = config.sweep_every() {
             tokio::spawn(sweep::keep(app.clone(), every, stopping.clone()));
@@ -77,7 +87,7 @@ impl Gateway {
             serve(public, router::public(app.clone()), stopping.clone()),
             serve(admin, router::admin(app.clone()), stopping.clone()),
         ];
-        Ok(Self { listen, admin_listen, app, stopping, servers })
+        Ok(Self { listen, admin_listen, app, stopping, servers, node })
     }
 
     /// What is kept, for tools that run beside the gateway in one process.
@@ -96,6 +106,9 @@ impl Gateway {
             }
         }
         self.app.liveness.flush().await;
+        if let Err(error) = self.node.await {
+            tracing::warn!(%error, "this node did not take its leave");
+        }
         self.app.db.close().await;
         Ok(())
     }
@@ -105,13 +118,27 @@ impl Gateway {
 pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Result<App> {
     let socket_timeout = config.socket_timeout()?;
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
+    db.set_exclusive(config.exclusive_database);
     let hub = Hub::default();
     let outbox = db.is_shared().then(Outbox::default);
-    let settings =
-        Settings { cache_dir: config.code_cache(), document: config.plugins.clone(), db: Some(db.clone()) };
+    let outside = Outside {
+        values: Values::Database(db.clone()),
+        web: Web::Network,
+        clock: clock.clone(),
+        secrets_dir: Some(config.plugin_secrets()),
+    };
+    let settings = Settings {
+        cache_dir: config.code_cache(),
+        document: config.plugins.clone(),
+        db: Some(db.clone()),
+        outside,
+        rules: config.plugin_rules()?,
+    };
     let plugins = Plugins::start(settings, clock.clone()).await?;
     plugin::watch(plugins.clone());
     plugin::follow(plugins.clone());
+    plugin::retreat(plugins.clone());
+    plugin::mend(plugins.clone());
     let access = config::access()?;
     let jwt_secret = secret::settle(&db, "jwt", access.jwt_secret.clone(), clock.now()).await?;
     let keys = Keys::new(&jwt_secret, access.token_ttl);
@@ -126,16 +153,24 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         pending: Pending::new(db.clone(), clock.clone()),
         db,
         clock,
-        plugins,
         traces: TraceLog::default(),
         uploads: Uploads::new(config.uploads(), config.max_upload_bytes, &config::upload_base_url()),
         socket_timeout,
         events: Events::default(),
-        wakeups: Wakeups::new(hub.clone(), outbox),
+        wakeups: Wakeups::new(hub.clone(), outbox, plugins.hurry()),
+        plugins,
         hub,
         flags,
         composio,
     }))
+}
+
+/// The machine and the address, which tell nodes apart for people.
+fn node_name(listen: SocketAddr) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| !c.is_control()).take(100).collect();
+    if host.is_empty() { listen.to_string() } else { format!("{host} {listen}") }
 }
 
 fn serve(

@@ -1,6 +1,10 @@
 //! Calls to services elsewhere.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use reqwest::Client;
+use reqwest::dns::Resolve;
 use rustls::crypto::{CryptoProvider, ring};
 
 /// A client for http and https, which believes the certificates that the machine does.
@@ -18,6 +22,18 @@ pub fn direct() -> Client {
         tracing::error!(%error, "a client without redirects could not be made");
         Client::new()
     })
+}
+
+/// As [`direct`], to addresses that `resolver` gives and nobody else: no proxy stands between.
+pub fn pinned(resolver: Arc<dyn Resolve>, idle: Duration, idle_connections: usize) -> Client {
+    trust();
+    let building = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .dns_resolver(resolver)
+        .pool_idle_timeout(idle)
+        .pool_max_idle_per_host(idle_connections);
+    building.build().unwrap_or_else(|error| panic!("a client for plugins could not be made: {error}"))
 }
 
 fn trust() {

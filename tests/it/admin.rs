@@ -58,7 +58,10 @@ fn members(object: &Value) -> Vec<&str> {
 #[apply(on_both)]
 async fn the_running_set_is_shown_plugin_by_plugin(gateway: &Gateway) {
     let shown = gateway.admin().plugins().await;
-    assert_eq!(members(&shown), ["applied_at", "digest", "generation", "origin", "plugins"]);
+    assert_eq!(
+        members(&shown),
+        ["applied_at", "broken", "digest", "generation", "origin", "plugins", "reason"]
+    );
     assert_eq!((&shown["generation"], &shown["origin"]), (&json!(1), &json!("built_in")));
     assert_eq!(shown["digest"].as_str().map(str::len), Some(64));
     let names: Vec<&Value> =
@@ -67,10 +70,28 @@ async fn the_running_set_is_shown_plugin_by_plugin(gateway: &Gateway) {
     let plugin = &shown["plugins"][0];
     assert_eq!(
         members(plugin),
-        ["breaker", "counters", "grants", "limits", "name", "on_error", "sha256", "stages", "version"]
+        [
+            "breaker",
+            "counters",
+            "grants",
+            "limits",
+            "match",
+            "name",
+            "on_error",
+            "required",
+            "role",
+            "sha256",
+            "signed_by",
+            "source",
+            "stages",
+            "version",
+        ]
     );
     assert_eq!(plugin["stages"], json!(["repo-resolution"]));
-    assert_eq!(plugin["grants"], json!({"env": [], "view": [], "write": []}));
+    let nothing = json!({
+        "env": [], "view": [], "write": [], "http": [], "secrets": {}, "kv": false, "clock": false, "random": false,
+    });
+    assert_eq!(plugin["grants"], nothing);
     assert_eq!(plugin["breaker"], "closed");
     assert_eq!(plugin["counters"]["calls"], 0);
     assert_eq!(plugin["sha256"].as_str().map(str::len), Some(64));
@@ -79,10 +100,14 @@ async fn the_running_set_is_shown_plugin_by_plugin(gateway: &Gateway) {
 #[apply(on_both)]
 async fn grants_and_limits_are_shown_as_they_were_given(gateway: &Gateway) {
     let more = "config = { text = \"x\" }\nlimits = { cpu_ms = 7 }\non_error = \"fail\"\n\
-                grants = { env = [\"A\"], write = [\"/agent/model\"], view = [\"mcp_secrets\"] }";
+                grants = { env = [\"A\"], write = [\"/agent/model\"], view = [\"mcp_secrets\"], kv = true }";
     let shown = gateway.admin().apply(&beside_built_in("test-echo", more)).await.expect(200);
     let plugin = &shown["plugins"][3];
-    assert_eq!(plugin["grants"], json!({"env": ["A"], "write": ["/agent/model"], "view": ["mcp_secrets"]}));
+    let granted = json!({
+        "env": ["A"], "write": ["/agent/model"], "view": ["mcp_secrets"], "http": [], "secrets": {}, "kv": true,
+        "clock": false, "random": false,
+    });
+    assert_eq!(plugin["grants"], granted);
     assert_eq!((&plugin["limits"]["cpu_ms"], &plugin["on_error"]), (&json!(7), &json!("fail")));
     assert!(plugin.get("config").is_none(), "a configuration may hold a secret: {plugin}");
 }
@@ -93,7 +118,7 @@ async fn a_claim_is_explained_step_by_step(gateway: &Gateway) {
     let applied = scene.apply(&beside_built_in("test-echo", "config = { text = \"Be kind.\" }")).await;
     let task = scene.claimed().await;
     let trace = gateway.admin().trace(id_of(&task)).await;
-    assert_eq!(members(&trace), ["at", "generation", "steps", "task_id"]);
+    assert_eq!(members(&trace), ["at", "generation", "node", "steps", "task_id"]);
     assert_eq!((&trace["task_id"], &trace["generation"]), (&task["id"], &applied["generation"]));
     let steps = trace["steps"].as_array().unwrap();
     let stages: Vec<&Value> = steps.iter().map(|step| &step["stage"]).collect();
@@ -103,10 +128,14 @@ async fn a_claim_is_explained_step_by_step(gateway: &Gateway) {
     assert_eq!(
         members(step),
         [
+            "bytes_in",
+            "bytes_out",
             "changes",
             "guest_us",
+            "host_us",
             "instantiate_us",
             "outcome",
+            "peak_memory_bytes",
             "plugin",
             "queue_us",
             "sha256",

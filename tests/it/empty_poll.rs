@@ -5,6 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::harness::{Engine, Gateway, World, ahead, id_of};
+use crate::plugins_scene::eventually;
 
 /// How many statements went to the database so far. Asking costs some, always as many.
 async fn statements(gateway: &Gateway) -> i64 {
@@ -51,6 +52,51 @@ async fn an_empty_poll_asks_the_database_nothing(engine: Engine) {
         }
     }
     gateway.finish().await;
+}
+
+/// Where nobody but gateways writes to PostgreSQL, what they tell each other is proof enough; and
+/// what one of them queues, takes away or finds silent is found by the next poll at the other.
+#[test]
+fn where_gateways_alone_write_an_empty_poll_asks_postgres_nothing() {
+    crate::harness::run_with(Engine::Postgres, async |engine| {
+        let setup =
+            Gateway::setup(engine).flag("--sweep-every=0").env("SWITCHYARD_EXCLUSIVE_DATABASE", "true");
+        let gateway = setup.start().await;
+        let world = gateway.world().await;
+        let other = gateway.second_node().await;
+        let polls = 200;
+        let polled = cost(&gateway, &world, world.r1, polls).await;
+        assert!(polled < 10, "{polls} polls cost {polled} statements");
+        let issue = json!({"title": "New", "assignee_type": "agent", "assignee_id": world.g1});
+        other.bearer(&world.a.token).post("/api/issues", issue).await.expect(201);
+        let task = hinted(&world).await;
+        world.a.start(task).await;
+        world.a.complete(task, json!({"output": "done"})).await;
+        let polled = cost(&gateway, &world, world.r1, polls).await;
+        assert!(polled < 10, "{polls} polls cost {polled} statements");
+        // A daemon that says goodbye at the other node is not answered from memory here.
+        let goodbye = json!({"runtime_ids": [world.r1]});
+        other.bearer(&world.a.token).post("/api/daemon/deregister", goodbye).await.expect(200);
+        eventually("the next beat brings it back", async || {
+            world.a.beat(world.r1).await;
+            gateway.value("SELECT status FROM agent_runtime WHERE id = $1", json!([world.r1])).await
+                == "online"
+        })
+        .await;
+        other.finish().await;
+        gateway.finish().await;
+    });
+}
+
+/// The task that another node queued, as soon as this one has heard of it.
+async fn hinted(world: &World) -> Uuid {
+    let mut claimed = None;
+    eventually("the other node's hint arrives", async || {
+        claimed = world.a.claim(world.r1).await;
+        claimed.is_some()
+    })
+    .await;
+    id_of(&claimed.unwrap())
 }
 
 /// Domain items 52 and 58: whatever brings a task into the queue ends the proof that it is empty.

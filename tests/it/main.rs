@@ -163,18 +163,48 @@ mod metrics;
 mod pending_requests;
 /// Plugins: a document is applied whole, or not at all.
 mod plugins_apply;
-/// … what their authors do.
+/// … what their authors do,
 mod plugins_author;
+/// … with cases, measures and looks inside,
+mod plugins_author_cases;
+/// … in each language, up to a claim,
+mod plugins_author_languages;
+/// … and what those tests share.
+mod plugins_author_scene;
+/// … what is kept of their compilation.
+mod plugins_cache;
 /// … what the first-party ones make of a claim.
 mod plugins_claim;
+/// … those that were compiled for a published version.
+mod plugins_frozen;
 /// … what they see, change and call.
 mod plugins_grants;
 /// … guests that misbehave.
 mod plugins_limits;
+/// … sets over time and over nodes.
+mod plugins_nodes;
+/// … traps that others fell into.
+mod plugins_pitfalls;
+/// … for which tasks they are asked, and what a failure costs.
+mod plugins_policy;
+/// … what tasks take along from the moment they are queued.
+mod plugins_prepare;
+/// … values, the web and secrets.
+mod plugins_reach;
+/// … what was recorded, and replayed.
+mod plugins_recordings;
+/// … out of a registry.
+mod plugins_registry;
 /// … how a set comes to run: file, signal, restart, another node.
 mod plugins_reload;
+/// … on trial: shadows and canaries.
+mod plugins_rollout;
 /// … what these tests share.
 mod plugins_scene;
+/// … who vouches for them, and what operators allow.
+mod plugins_signatures;
+/// … a server for them to reach.
+mod plugins_web;
 /// … and from the daemon back.
 mod result_reports;
 /// `/api/runtimes` and runtime profiles, for people.

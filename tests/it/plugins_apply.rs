@@ -98,11 +98,6 @@ async fn every_fault_of_a_document_is_told_with_its_place(gateway: &Gateway) {
         (plugin("a", "test-deny", "config = { code = \"c\" }"), "/plugin/0/config", "required"),
         (plugin("a", "test-anonymous", ""), "/plugin/0/source", "manifest"),
         (plugin("a", "test-slow-describe", ""), "/plugin/0/source", "could not describe itself"),
-        (
-            plugin("a", "test-faults", "config = { stage = \"prepare\", fault = \"trap\" }"),
-            "/plugin/0/stages",
-            "prepare",
-        ),
         (entry("name = \"a\"\nsource = \"file:/nowhere/x.wasm\""), "/plugin/0/source", "/nowhere/x.wasm"),
         (entry("name = \"a\"\nsource = \"file:x.wasm\""), "/plugin/0/source", "relative to nothing"),
         (entry("name = \"a\"\nsource = \"file:/\""), "/plugin/0/source", "not a file"),

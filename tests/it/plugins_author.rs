@@ -2,34 +2,11 @@
 //! Rust.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::plugins_author_scene::{fails, succeeds, switchyard, told};
 use crate::plugins_scene::component;
-
-fn switchyard(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
-    command.current_dir(folder).arg("plugin").args(arguments).output().unwrap()
-}
-
-fn told(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-#[track_caller]
-fn succeeds(folder: &Path, arguments: &[&str]) -> Output {
-    let output = switchyard(folder, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", told(&output));
-    output
-}
-
-#[track_caller]
-fn fails(folder: &Path, arguments: &[&str]) -> String {
-    let output = switchyard(folder, arguments);
-    assert!(!output.status.success(), "{arguments:?}: {}", told(&output));
-    told(&output)
-}
 
 #[test]
 fn a_new_plugin_builds_runs_and_is_sound() {
@@ -46,6 +23,15 @@ fn a_new_plugin_builds_runs_and_is_sound() {
     let ran = succeeds(&plugin, &arguments);
     let returned: Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(returned, json!({"patch": [{"append-instructions": "Be kind."}]}));
+    // Without `--config`, as plugins.toml beside it says.
+    let ran = succeeds(&plugin, &["run", "house-rules.wasm", "--input", "input.json", "--json"]);
+    let figures: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let notice = &figures["output"]["patch"][0]["append-instructions"];
+    assert_eq!(notice, "Production is frozen until Monday.", "{figures}");
+    for figure in ["instructions", "peak_memory_bytes"] {
+        assert!(figures[figure].as_u64().unwrap() > 1000, "{figure} of {figures}");
+    }
+    assert!(told(&succeeds(&plugin, &["test"])).contains("3 passed, 0 failed"));
     let sound = succeeds(&plugin, &["check", "plugins.toml"]);
     assert!(told(&sound).contains("house-rules"), "{}", told(&sound));
     assert!(fails(folder.path(), &["new", "house-rules"]).contains("cannot make"));
@@ -83,8 +69,8 @@ fn a_component_is_run_with_the_gateways_own_limits() {
         assert!(!output.status.success(), "{guest} {more:?}");
         assert!(told(&output).contains(expected), "{guest} {more:?}: {}", told(&output));
     }
-    let lines = run("test-echo", &["--config", "{\"text\":\"hello\",\"log_lines\":2}", "--repeat", "3"]);
-    assert!(told(&lines).contains("line 1") && told(&lines).contains("at the most"), "{}", told(&lines));
+    let lines = run("test-echo", &["--config", "{\"text\":\"hello\",\"log_lines\":2}"]);
+    assert!(told(&lines).contains("line 1") && told(&lines).contains("instructions"), "{}", told(&lines));
 }
 
 #[test]

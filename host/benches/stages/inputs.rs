@@ -85,7 +85,7 @@ pub fn draft() -> Draft {
         label: None,
     };
     Draft {
-        subject: Subject { task_id: id(1), workspace_id: id(2) },
+        subject: Subject { task_id: id(1), workspace_id: id(2), agent_id: id(3), kind: Kind::Direct },
         kind: Kind::Direct,
         resources: (0..4).map(resource).collect(),
         workspace_repos: (0..16).map(repo).collect(),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::source::{self, ChatContext};
 use crate::app::App;
 use crate::dispatch::claim::Claimed;
+use crate::enrich;
 use crate::model::agent::Agent;
 use crate::model::ids::{AgentId, IssueId, ProjectId, SkillId, SquadId, UserId};
 use crate::model::project::ProjectResource;
@@ -94,8 +95,9 @@ pub async fn load(app: &App, claimed: &Claimed) -> Result<Context, StoreError> {
         let workspace = workspaces::find(&mut conn, claimed.workspace_id).await?;
         let owner = users::find(&mut conn, claimed.owner_id).await?;
         let initiator = find_user(&mut conn, task.initiator_user_id).await?;
-        let overlay =
-            if app.flags.composio_mcp_apps { claim::find_overlay(&mut conn, task.id).await? } else { None };
+        // What a plugin attached has nothing to do with the switch of connected apps.
+        let attaches = app.flags.composio_mcp_apps || enrich::prepare::is_served(&app.plugins.snapshot());
+        let overlay = if attaches { claim::find_overlay(&mut conn, task.id).await? } else { None };
         Ok((workspace, owner, initiator, overlay))
     };
     let source = async {

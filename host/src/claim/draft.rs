@@ -20,6 +20,8 @@ pub fn of(claimed: &Claimed, context: Context, body: Map<String, Value>) -> Draf
         subject: Subject {
             task_id: claimed.task.id.to_string(),
             workspace_id: claimed.workspace_id.to_string(),
+            agent_id: claimed.task.agent_id.to_string(),
+            kind,
         },
         kind,
         resources: context.resources.iter().map(resource).collect(),
@@ -36,7 +38,8 @@ pub fn of(claimed: &Claimed, context: Context, body: Map<String, Value>) -> Draf
     }
 }
 
-fn kind(kind: TaskKind) -> Kind {
+/// As the stages call it.
+pub fn kind(kind: TaskKind) -> Kind {
     match kind {
         TaskKind::Chat => Kind::Chat,
         TaskKind::Autopilot => Kind::Autopilot,

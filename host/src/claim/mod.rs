@@ -4,7 +4,8 @@
 pub mod body;
 pub mod bundle;
 mod context;
-mod draft;
+pub mod draft;
+pub mod elsewhere;
 mod respond;
 mod source;
 
@@ -20,6 +21,7 @@ use crate::enrich::{self, Stopped};
 use crate::plugin::generation::Generation;
 use crate::store::StoreError;
 
+pub use draft::kind;
 pub use respond::SkillDelivery;
 
 #[derive(Debug, Error)]

@@ -19,7 +19,7 @@ pub type Accounts = BTreeMap<String, String>;
 /// The accounts that the agent may be given: those of apps on its list; of several accounts
 /// of one app the first, which is the newest.
 pub fn choose<'a>(allowed: &[String], connected: impl Iterator<Item = (&'a str, &'a str)>) -> Accounts {
-    let allowed: Vec<String> = allowed.iter().map(|slug| normalised(slug)).collect();
+    let allowed = self::allowed(allowed);
     let mut chosen = Accounts::new();
     for (slug, account) in connected {
         let slug = normalised(slug);
@@ -28,6 +28,11 @@ pub fn choose<'a>(allowed: &[String], connected: impl Iterator<Item = (&'a str, 
         }
     }
     chosen
+}
+
+/// The list of apps in the form in which they are compared.
+pub fn allowed(toolkits: &[String]) -> Vec<String> {
+    toolkits.iter().map(|slug| normalised(slug)).filter(|slug| !slug.is_empty()).collect()
 }
 
 fn normalised(slug: &str) -> String {

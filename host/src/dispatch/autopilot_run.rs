@@ -20,6 +20,7 @@ use crate::model::ids::{AgentId, AutopilotRunId, IssueId, SquadId, TaskId, Trigg
 use crate::model::issue::{Assignee, Issue};
 use crate::model::issue_body::IssueBody;
 use crate::model::squad::Squad;
+use crate::model::status::TaskKind;
 use crate::model::subscriber::Subscriber;
 use crate::model::task::{NewTask, Task};
 use crate::model::text::trigger_summary;
@@ -122,12 +123,12 @@ pub async fn start(app: &App, autopilot: Autopilot, cause: Cause) -> Result<Run,
 /// What the task of an issue that is about to be made is given of its agent's apps. A run
 /// without an issue gets nothing.
 async fn overlay_of(app: &App, autopilot: &Autopilot) -> Overlay {
-    if app.composio.is_none() || autopilot.execution_mode == "run_only" {
+    if !overlay::is_wanted(app) || autopilot.execution_mode == "run_only" {
         return Overlay::default();
     }
     let ready = async { admit(&mut app.db.reader().await?, autopilot).await };
     match ready.await {
-        Ok(Ok(ready)) => overlay::prepare(app, ready.leader.id).await,
+        Ok(Ok(ready)) => overlay::prepare(app, ready.leader.id, TaskKind::Direct).await,
         // Whatever is wrong is found again where the run is stored.
         Ok(Err(_)) | Err(_) => Overlay::default(),
     }

@@ -11,7 +11,8 @@ use crate::app::App;
 use crate::model::actor::Actor;
 use crate::model::agent::Agent;
 use crate::model::chat::{ChatMessage, ChatSession};
-use crate::model::ids::{AgentId, AttachmentId, ChatSessionId, TaskId, UserId, WorkspaceId};
+use crate::model::ids::{AgentId, AttachmentId, ChatSessionId, UserId, WorkspaceId};
+use crate::model::status::TaskKind;
 use crate::model::task::{NewTask, Task};
 use crate::model::time::{Time, seconds};
 use crate::model::workspace::Role;
@@ -219,7 +220,7 @@ pub async fn say(
 
 /// What a turn is given of its agent's apps; nothing for somebody who may not talk here.
 async fn overlay_of(app: &App, talker: Talker, id: ChatSessionId) -> Overlay {
-    if app.composio.is_none() {
+    if !overlay::is_wanted(app) {
         return Overlay::default();
     }
     let agent = async {
@@ -228,7 +229,7 @@ async fn overlay_of(app: &App, talker: Talker, id: ChatSessionId) -> Overlay {
         Ok::<_, ChatError>(may_start(&mut conn, &agent, talker).await?.then_some(agent.id))
     };
     match agent.await {
-        Ok(Some(agent)) => overlay::prepare(app, agent).await,
+        Ok(Some(agent)) => overlay::prepare(app, agent, TaskKind::Chat).await,
         // Whatever is wrong is found again where the message is stored.
         Ok(None) | Err(_) => Overlay::default(),
     }
@@ -251,7 +252,7 @@ async fn store(
     if session.status != "active" {
         return Err(ChatError::SessionArchived);
     }
-    let task_id = agent.archived_at.is_none().then(TaskId::new);
+    let task_id = agent.archived_at.is_none().then_some(overlay.task_id);
     let message = ChatMessage {
         id: Uuid::now_v7(),
         chat_session_id: id,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::cancel::{self, Cancelled};
 use super::lifecycle::to_the_end;
-use super::overlay::Prepared;
+use super::overlay::{self, Prepared};
 use super::permission::Principal;
 use super::triggers::Start;
 use super::{enqueue, permission, triggers};
@@ -111,7 +111,7 @@ async fn gates(conn: &mut Conn, by: Actor, comment: &Comment) -> Result<[Princip
 
 /// For whom the comment would be with this text.
 async fn equip(app: &App, by: Actor, id: CommentId, content: &str) -> Prepared {
-    if app.composio.is_none() {
+    if !overlay::is_wanted(app) {
         return Prepared::default();
     }
     let found = async {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::lifecycle::between;
 use super::wakeup;
 use crate::app::App;
+use crate::claim::draft;
 use crate::enrich::finished;
 use crate::model::ids::WorkspaceId;
 use crate::model::task::Task;
@@ -27,7 +28,12 @@ pub fn tell_with(
 ) {
     app.events.system(workspace_id, kind, payload);
     count(task);
-    let subject = || Subject { task_id: task.id.to_string(), workspace_id: workspace_id.to_string() };
+    let subject = || Subject {
+        task_id: task.id.to_string(),
+        workspace_id: workspace_id.to_string(),
+        agent_id: task.agent_id.to_string(),
+        kind: draft::kind(task.kind()),
+    };
     let shown = || {
         let mut body = task_body(task, workspace_id);
         // What an agent printed may hold anything; an integration gets the fact, not the text.

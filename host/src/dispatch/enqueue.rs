@@ -9,7 +9,7 @@ use super::{originator, wakeup};
 use crate::app::App;
 use crate::model::ids::{AgentId, SquadId, TaskId, WorkspaceId};
 use crate::model::issue::{Comment, Issue};
-use crate::model::status::TaskStatus;
+use crate::model::status::{TaskKind, TaskStatus};
 use crate::model::task::{NewTask, Task, priority_of};
 use crate::model::text::trigger_summary;
 use crate::model::time::Time;
@@ -55,9 +55,13 @@ impl IssueRun {
         }
     }
 
+    fn kind(&self) -> TaskKind {
+        if self.trigger.is_some() { TaskKind::Comment } else { TaskKind::Direct }
+    }
+
     /// With what its agent's connected apps give it.
     pub async fn equipped(self, app: &App) -> Self {
-        let overlay = overlay::prepare(app, self.agent_id).await;
+        let overlay = overlay::prepare(app, self.agent_id, self.kind()).await;
         Self { overlay, ..self }
     }
 }
@@ -85,6 +89,7 @@ pub async fn insert_issue_run(
     let originator_user_id = originator::of_issue_task(conn, issue, run.trigger.as_ref()).await?;
     let head = pull_requests::find_reviewed_head(conn, issue.id).await?;
     let new = NewTask {
+        id: run.overlay.task_id,
         context: head.map(|sha| json!({"head_sha": sha})),
         handoff_note: run.handoff_note.filter(|note| !note.is_empty()),
         force_fresh_session: run.force_fresh_session,

@@ -12,19 +12,34 @@ use super::issue_create::NewIssue;
 use super::issue_update::Patch;
 use super::preview::{self, Considered, Trigger};
 use crate::app::App;
+use crate::claim;
 use crate::composio::client::UpstreamError;
 use crate::composio::{Composio, session};
+use crate::enrich;
 use crate::model::actor::Actor;
+use crate::model::agent::Agent;
+use crate::model::connection::Connection;
 use crate::model::edit::Edit;
-use crate::model::ids::{AgentId, IssueId};
+use crate::model::ids::{AgentId, IssueId, TaskId};
 use crate::model::issue::{Assignee, is_closed};
+use crate::model::status::TaskKind;
+use crate::plugin::stage::{ConnectedAccount, PrepareInput, Subject};
 use crate::store::{StoreError, agents, connections, issues};
 
 /// Secret: never logged, never shown but in the claim.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Overlay {
+    /// Of the task that it is for.
+    pub task_id: TaskId,
     pub servers: Option<Value>,
     pub apps: Option<Value>,
+}
+
+impl Default for Overlay {
+    /// Nothing, for a task that is to be.
+    fn default() -> Self {
+        Self { task_id: TaskId::new(), servers: None, apps: None }
+    }
 }
 
 impl std::fmt::Debug for Overlay {
@@ -41,38 +56,86 @@ enum OverlayError {
     Upstream(#[from] UpstreamError),
 }
 
+/// Whether anything could be made for a task: apps can be connected, or a plugin asks.
+pub fn is_wanted(app: &App) -> bool {
+    app.composio.is_some() || enrich::prepare::is_served(&app.plugins.snapshot())
+}
+
 /// The overlay of a task of this agent, as the agent is now. Whoever may run the agent uses
 /// its owner's apps.
-pub async fn prepare(app: &App, agent: AgentId) -> Overlay {
-    let Some(composio) = &app.composio else { return Overlay::default() };
-    build(app, composio, agent).await.unwrap_or_else(|error| {
+pub async fn prepare(app: &App, agent: AgentId, kind: TaskKind) -> Overlay {
+    if !is_wanted(app) {
+        return Overlay::default();
+    }
+    build(app, agent, kind).await.unwrap_or_else(|error| {
         tracing::warn!(agent.id = %agent, %error, "a task is queued without its agent's connected apps");
         Overlay::default()
     })
 }
 
-async fn build(app: &App, composio: &Composio, id: AgentId) -> Result<Overlay, OverlayError> {
-    let (owner, accounts) = {
+/// Where a plugin serves the stage, it decides.
+async fn build(app: &App, id: AgentId, kind: TaskKind) -> Result<Overlay, OverlayError> {
+    let (agent, connected) = {
         let mut conn = app.db.reader().await?;
         let agent = agents::find(&mut conn, id).await?.filter(|agent| agent.archived_at.is_none());
-        let Some((owner, allowed)) = agent.and_then(|agent| {
-            let allowed = agent.composio_toolkit_allowlist.filter(|toolkits| !toolkits.0.is_empty());
-            agent.owner_id.zip(allowed)
-        }) else {
-            return Ok(Overlay::default());
+        let Some(agent) = agent else { return Ok(Overlay::default()) };
+        let connected = match agent.owner_id {
+            Some(owner) => connections::list_active(&mut conn, owner).await?,
+            None => Vec::new(),
         };
-        let connected = connections::list_active(&mut conn, owner).await?;
-        let connected = connected
-            .iter()
-            .map(|connection| (connection.toolkit_slug.as_str(), connection.connected_account_id.as_str()));
-        (owner, session::choose(&allowed.0, connected))
+        (agent, connected)
     };
+    let generation = app.plugins.snapshot();
+    if enrich::prepare::is_served(&generation) {
+        let overlay = Overlay::default();
+        let subject = Subject {
+            task_id: overlay.task_id.to_string(),
+            workspace_id: agent.workspace_id.to_string(),
+            agent_id: agent.id.to_string(),
+            kind: claim::kind(kind),
+        };
+        let input = PrepareInput {
+            kind: claim::kind(kind),
+            agent_id: agent.id.to_string(),
+            owner_id: agent.owner_id.map(|owner| owner.to_string()),
+            allowlist: session::allowed(
+                agent.composio_toolkit_allowlist.as_ref().map_or(&[], |list| &list.0),
+            ),
+            accounts: connected
+                .iter()
+                .map(|connection| ConnectedAccount {
+                    toolkit: connection.toolkit_slug.clone(),
+                    account_id: connection.connected_account_id.clone(),
+                })
+                .collect(),
+        };
+        let (attached, trace) = enrich::prepare::run(&generation, &subject, &input).await;
+        app.traces.insert(trace);
+        return Ok(Overlay { servers: attached.overlay, apps: attached.apps, ..overlay });
+    }
+    match &app.composio {
+        Some(composio) => connect(composio, &agent, &connected).await,
+        None => Ok(Overlay::default()),
+    }
+}
+
+async fn connect(
+    composio: &Composio,
+    agent: &Agent,
+    connected: &[Connection],
+) -> Result<Overlay, OverlayError> {
+    let allowed = agent.composio_toolkit_allowlist.as_ref().filter(|toolkits| !toolkits.0.is_empty());
+    let (Some(owner), Some(allowed)) = (agent.owner_id, allowed) else { return Ok(Overlay::default()) };
+    let connected = connected
+        .iter()
+        .map(|connection| (connection.toolkit_slug.as_str(), connection.connected_account_id.as_str()));
+    let accounts = session::choose(&allowed.0, connected);
     if accounts.is_empty() {
         return Ok(Overlay::default());
     }
     let servers = composio.overlay(owner, &accounts).await?;
     let apps = servers.is_some().then(|| session::apps(&accounts));
-    Ok(Overlay { servers, apps })
+    Ok(Overlay { servers, apps, ..Overlay::default() })
 }
 
 /// Overlays, by the agents that they are for: whom a write starts is decided once more where
@@ -87,10 +150,10 @@ impl Prepared {
     }
 
     /// For a task of each of these.
-    pub async fn each(app: &App, agents: impl IntoIterator<Item = AgentId>) -> Self {
+    pub async fn each(app: &App, agents: impl IntoIterator<Item = AgentId>, kind: TaskKind) -> Self {
         let mut prepared = Self::default();
         for agent in agents {
-            prepared.0.insert(agent, prepare(app, agent).await);
+            prepared.0.insert(agent, prepare(app, agent, kind).await);
         }
         prepared
     }
@@ -98,13 +161,13 @@ impl Prepared {
     async fn first(app: &App, foretold: Result<Vec<Trigger>, StoreError>) -> Self {
         // What cannot be read is found again where the write is stored.
         let first = foretold.unwrap_or_default().into_iter().next();
-        Self::each(app, first.map(|trigger| trigger.run.agent_id)).await
+        Self::each(app, first.map(|trigger| trigger.run.agent_id), TaskKind::Direct).await
     }
 }
 
 /// For the run that a new issue would start.
 pub async fn of_create(app: &App, actor: Actor, new: &NewIssue) -> Prepared {
-    let (Some(_), Some(assignee)) = (&app.composio, new.assignee) else { return Prepared::default() };
+    let Some(assignee) = new.assignee.filter(|_| is_wanted(app)) else { return Prepared::default() };
     let wish = Considered {
         assignee_type: Some(assignee.kind().to_owned()),
         assignee_id: Some(assignee.id()),
@@ -120,7 +183,7 @@ pub async fn of_update(app: &App, actor: Actor, id: IssueId, patch: &Patch) -> P
         Edit::Set(assignee) => Some(assignee),
         Edit::Keep | Edit::Clear => return Prepared::default(),
     };
-    if app.composio.is_none() {
+    if !is_wanted(app) {
         return Prepared::default();
     }
     let wish = Considered {
@@ -136,7 +199,7 @@ pub async fn of_update(app: &App, actor: Actor, id: IssueId, patch: &Patch) -> P
 /// For the run that the end of an issue would start on its parent.
 pub async fn of_end(app: &App, id: IssueId, patch: &Patch) -> Prepared {
     let ends = patch.status.as_deref().is_some_and(is_closed);
-    if !ends || app.composio.is_none() {
+    if !ends || !is_wanted(app) {
         return Prepared::default();
     }
     let candidate = async {
@@ -150,5 +213,5 @@ pub async fn of_end(app: &App, id: IssueId, patch: &Patch) -> Prepared {
         tracing::warn!(issue.id = %id, %error, "a parent's task is queued without connected apps");
         None
     });
-    Prepared::each(app, candidate).await
+    Prepared::each(app, candidate, TaskKind::Comment).await
 }

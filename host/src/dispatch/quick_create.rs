@@ -18,6 +18,7 @@ use crate::model::ids::{IssueId, ProjectId, SquadId, UserId, WorkspaceId};
 use crate::model::inbox::InboxItem;
 use crate::model::redact;
 use crate::model::runtime::Runtime;
+use crate::model::status::TaskKind;
 use crate::model::subscriber::Subscriber;
 use crate::model::task::{NewTask, QuickCreate, Task};
 use crate::model::time::Time;
@@ -59,9 +60,10 @@ pub fn check_reachable(runtime: Option<&Runtime>) -> Result<&Runtime, Unavailabl
 
 /// Queues the agent. Clients are told nothing; its daemon is woken.
 pub async fn enqueue(app: &App, agent: &Agent, prompt: Prompt) -> Result<Task, EnqueueError> {
-    let overlay = overlay::prepare(app, agent.id).await;
+    let overlay = overlay::prepare(app, agent.id, TaskKind::QuickCreate).await;
     let now = app.clock.now();
     let new = NewTask {
+        id: overlay.task_id,
         runtime_mcp_overlay: overlay.servers,
         runtime_connected_apps: overlay.apps,
         priority: PRIORITY,

@@ -2,15 +2,17 @@
 
 use thiserror::Error;
 
+use super::assign;
+use super::cancel::{self, Cancelled};
 use super::enqueue::{self, EnqueueError, IssueRun};
 use super::lifecycle::to_the_end;
 use super::permission::{self, Principal};
-use super::{assign, cancel};
 use crate::app::App;
 use crate::model::actor::Actor;
 use crate::model::ids::TaskId;
 use crate::model::issue::{Assignee, Issue};
 use crate::model::task::Task;
+use crate::model::time::Time;
 use crate::store::task_cancels::CancelScope;
 use crate::store::{Conn, StoreError, comments, tasks};
 
@@ -53,10 +55,31 @@ pub async fn rerun(
     drop(conn);
     let (app, issue) = (app.clone(), issue.clone());
     to_the_end(async move {
-        cancel::all(&app, CancelScope::IssueAndAgent(issue.id, run.agent_id)).await?;
-        Ok(enqueue::issue_run(&app, &issue, run).await?)
+        let run = run.equipped(&app).await;
+        let (now, workspace) = (app.clock.now(), issue.workspace_id);
+        let (stopped, queued) =
+            app.db.write(move |c| Box::pin(async move { replace(c, &issue, run, now).await })).await?;
+        stopped.announce(&app).await;
+        let task = queued?;
+        enqueue::announce(&app, workspace, &task);
+        Ok(task)
     })
     .await
+}
+
+/// One transaction: whoever saw the old run stopped finds the new one queued.
+async fn replace(
+    conn: &mut Conn,
+    issue: &Issue,
+    run: IssueRun,
+    now: Time,
+) -> Result<(Cancelled, Result<Task, EnqueueError>), StoreError> {
+    let scope = CancelScope::IssueAndAgent(issue.id, run.agent_id);
+    let stopped = cancel::in_transaction(conn, scope, now).await?;
+    match enqueue::insert_issue_run(conn, issue, run, now).await {
+        Err(EnqueueError::Store(error)) => Err(error),
+        queued => Ok((stopped, queued)),
+    }
 }
 
 async fn of_source(conn: &mut Conn, issue: &Issue, source: TaskId) -> Result<IssueRun, RerunError> {

@@ -18,7 +18,12 @@ pub async fn queue(
     now: Time,
 ) -> Result<Option<Task>, StoreError> {
     let Some(next) = next_attempt(failed, now) else { return Ok(None) };
-    let next = NewTask { runtime_mcp_overlay: overlay.servers, runtime_connected_apps: overlay.apps, ..next };
+    let next = NewTask {
+        id: overlay.task_id,
+        runtime_mcp_overlay: overlay.servers,
+        runtime_connected_apps: overlay.apps,
+        ..next
+    };
     let queued = tasks::insert(conn, next).await?;
     if let Some(task) = &queued {
         tracing::info!(
@@ -36,12 +41,12 @@ pub async fn queue(
 /// agent's apps: as the agent is now, never what the first attempt had. Before the
 /// transaction; nothing when there will be no next.
 pub async fn overlay(app: &App, task: &Task, reason: &str) -> Overlay {
-    if app.composio.is_none() {
+    if !overlay::is_wanted(app) {
         return Overlay::default();
     }
     let failed = Task { status: TaskStatus::Failed, failure_reason: Some(reason.to_owned()), ..task.clone() };
     match next_attempt(&failed, app.clock.now()) {
-        Some(next) => overlay::prepare(app, next.agent_id).await,
+        Some(next) => overlay::prepare(app, next.agent_id, task.kind()).await,
         None => Overlay::default(),
     }
 }

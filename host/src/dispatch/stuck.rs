@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::autopilot_follow::{self, Ended};
 use super::comment::{self, Posted};
-use super::overlay::Overlay;
+use super::overlay::{self, Overlay};
 use super::quick_create::Told;
 use super::{completion, ended, lifecycle, quick_create, refresh, retry, wakeup};
 use crate::app::App;
@@ -123,7 +123,7 @@ async fn fail_one(app: &App, id: TaskId, stuck: Stuck, now: Time) -> Result<Opti
 }
 
 async fn overlay_of_next(app: &App, id: TaskId, reason: &str) -> Result<Overlay, StoreError> {
-    if app.composio.is_none() {
+    if !overlay::is_wanted(app) {
         return Ok(Overlay::default());
     }
     // Given back before the overlay asks for a connection of its own: many are failed side by

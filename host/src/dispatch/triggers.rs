@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::enqueue::{self, EnqueueError, IssueRun};
 use super::escalation;
-use super::overlay::Prepared;
+use super::overlay::{self, Prepared};
 use super::permission::{self, Principal};
 use super::route::{Author, Facts, Root, Routing, Run, Trigger, route};
 use crate::app::App;
 use crate::model::ids::{AgentId, CommentId, SquadId};
 use crate::model::issue::{Assignee, Comment, Issue};
 use crate::model::mention::{Mention, MentionKind, first_call, mentions};
+use crate::model::status::TaskKind;
 use crate::model::task::Task;
 use crate::store::batch::Ids;
 use crate::store::routing::{self, Started};
@@ -54,13 +55,14 @@ impl Plan {
 /// What the agents that a comment would start are given of their connected apps: made before
 /// the comment is stored, where whom it is for is decided once more.
 pub(super) async fn equip(app: &App, issue: &Issue, comment: &Comment, gates: &[Principal]) -> Prepared {
-    if app.composio.is_none() {
+    if !overlay::is_wanted(app) {
         return Prepared::default();
     }
     let plan = async { plan_for(&mut app.db.reader().await?, issue, comment, gates).await };
     // What cannot be read is found again where the comment is stored.
     let triggers = plan.await.map(|plan| plan.routing.triggers).unwrap_or_default();
-    Prepared::each(app, triggers.into_iter().map(|trigger| trigger.run.agent_id)).await
+    let agents = triggers.into_iter().map(|trigger| trigger.run.agent_id);
+    Prepared::each(app, agents, TaskKind::Comment).await
 }
 
 /// Queues whom a stored comment is for, in the transaction that stores it: a comment that is

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::enrich::trace::{Outcome, Trace};
 use crate::model::ids::TaskId;
 use crate::model::runtime::Runtime;
 use crate::model::status::TaskStatus;
@@ -49,6 +50,35 @@ pub struct Why {
     /// What the sentence is made of, by name.
     #[schema(value_type = Object)]
     pub facts: Map<String, Value>,
+    /// What its last claim on this node went without, because it failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped_plugins: Vec<SkippedPlugin>,
+}
+
+/// A plugin that failed and was passed over.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SkippedPlugin {
+    pub plugin: String,
+    pub stage: &'static str,
+    /// The cause, for programs.
+    pub code: String,
+    pub message: String,
+}
+
+impl Why {
+    /// Adds what the task's trace says, when there is one.
+    #[must_use]
+    pub fn with_trace(mut self, trace: Option<&Trace>) -> Self {
+        let steps = trace.into_iter().flat_map(|trace| &trace.steps);
+        let skipped = steps.filter(|step| step.outcome == Outcome::Skipped).map(|step| SkippedPlugin {
+            plugin: step.plugin.clone(),
+            stage: step.stage.as_str(),
+            code: step.code.clone().unwrap_or_default(),
+            message: step.message.clone().unwrap_or_default(),
+        });
+        self.skipped_plugins = skipped.collect();
+        self
+    }
 }
 
 /// Looks for the cause, in the order in which a claim would meet them.
@@ -233,5 +263,5 @@ fn why(task: &Task, cause: Cause, message: String, facts: Value) -> Why {
         Value::Object(facts) => facts,
         _ => Map::new(),
     };
-    Why { task_id: task.id, status: task.status, cause, message, facts }
+    Why { task_id: task.id, status: task.status, cause, message, facts, skipped_plugins: Vec::new() }
 }

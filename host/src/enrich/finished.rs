@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::record;
 use crate::plugin::generation::Generation;
 use crate::plugin::stage::{Stage, Subject};
 
@@ -9,13 +10,20 @@ use crate::plugin::stage::{Stage, Subject};
 /// made only when there is one. How many calls run at once is bounded by each plugin's
 /// places; one that finds none is logged and lost.
 pub fn tell(generation: &Arc<Generation>, subject: impl FnOnce() -> Subject, task: impl FnOnce() -> String) {
-    if generation.serving(Stage::Finished).next().is_none() {
+    if !generation.is_served(Stage::Finished) {
         return;
     }
     let (generation, subject, task) = (generation.clone(), subject(), task());
     tokio::spawn(async move {
-        for plugin in generation.serving(Stage::Finished) {
-            if let Err(error) = plugin.finished(&subject, &task).await.result {
+        for plugin in generation.turns(Stage::Finished, &subject) {
+            let take = record::begin(&generation, Stage::Finished, &subject, || {
+                serde_json::from_str(&task).unwrap_or_default()
+            });
+            let report = plugin.finished(&subject, &task).await;
+            if let Some(take) = take {
+                take.end(plugin, &subject, &report);
+            }
+            if let Err(error) = report.result {
                 tracing::warn!(
                     task.id = subject.task_id, plugin.name = plugin.name, %error,
                     "a plugin did not take the end of a task"

@@ -28,9 +28,24 @@ impl Default for TraceLog {
 }
 
 impl TraceLog {
-    /// Keeps the trace of a task's latest claim.
+    /// Keeps the trace of a task's latest claim, behind what was noted when it was queued.
     pub fn insert(&self, trace: Trace) {
-        self.traces.insert(trace.task_id.clone(), Arc::new(trace));
+        let trace = match self.traces.get(&trace.task_id) {
+            Some(earlier) => trace.after(&earlier),
+            None => trace,
+        };
+        let trace = Arc::new(trace);
+        self.traces.insert(trace.task_id.clone(), trace.clone());
+        if trace.shadows.are_any() {
+            let traces = self.traces.clone();
+            tokio::spawn(async move {
+                trace.shadows.settled().await;
+                // Weighed again, unless the task was claimed again meanwhile.
+                if traces.get(&trace.task_id).is_some_and(|kept| Arc::ptr_eq(&kept, &trace)) {
+                    traces.insert(trace.task_id.clone(), trace);
+                }
+            });
+        }
     }
 
     pub fn find(&self, task_id: &str) -> Option<Arc<Trace>> {

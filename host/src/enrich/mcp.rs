@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::changes::{Change, Side};
-use super::trace::Trace;
-use super::{Draft, Stopped};
+use super::trace::{Applied, Trace};
+use super::{Draft, Stopped, record};
 use crate::plugin::generation::Generation;
+use crate::plugin::output;
 use crate::plugin::stage::{McpInput, Merged, Stage};
 
 /// What the plugin chose, read.
@@ -24,12 +25,30 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
         return Ok(());
     }
     let mut delivered = own;
-    if let Some(plugin) = generation.serving(Stage::McpOverlay).next() {
-        let input = McpInput {
-            agent_config: delivered.as_ref().map(Value::to_string),
-            overlay: overlay.as_ref().map(Value::to_string),
+    let input = || McpInput {
+        agent_config: delivered.as_ref().map(Value::to_string),
+        overlay: overlay.as_ref().map(Value::to_string),
+    };
+    for shadow in generation.shadows(Stage::McpOverlay, &draft.subject) {
+        let (subject, input) = (draft.subject.clone(), input());
+        trace.shadows.call(shadow, Stage::McpOverlay, move |plugin| async move {
+            let report = plugin.merge_mcp(&subject, &input, read).await;
+            report.map(|chosen| Applied::Changed(difference(input, chosen)))
+        });
+    }
+    if let Some(plugin) = generation.called(Stage::McpOverlay, &draft.subject).next() {
+        let input = input();
+        let mut take = record::begin(generation, Stage::McpOverlay, &draft.subject, || record::mcp(&input));
+        let accept = |merged| {
+            if let Some(take) = &mut take {
+                take.output(output::merged(&merged));
+            }
+            read(merged)
         };
-        let report = plugin.merge_mcp(&draft.subject, &input, read).await;
+        let report = plugin.merge_mcp(&draft.subject, &input, accept).await;
+        if let Some(take) = take {
+            take.end(plugin, &draft.subject, &report);
+        }
         if let Some((chosen, times)) = trace.value(plugin, Stage::McpOverlay, report)? {
             let before = input.agent_config.map_or(Side::Absent, Side::Text);
             let mut changes = Vec::new();
@@ -51,6 +70,18 @@ pub async fn run(generation: &Arc<Generation>, draft: &mut Draft, trace: &mut Tr
         agent.insert("mcp_config".to_owned(), config);
     }
     Ok(())
+}
+
+/// What a merge would change.
+fn difference(input: McpInput, chosen: Chosen) -> Vec<Change> {
+    let own: Option<Value> = input.agent_config.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let after = match chosen {
+        Chosen::Config { text, value } if own.as_ref() != Some(&value) => Side::Text(text),
+        Chosen::None if own.is_some() => Side::Absent,
+        Chosen::Own | Chosen::Config { .. } | Chosen::None => return Vec::new(),
+    };
+    let before = input.agent_config.map_or(Side::Absent, Side::Text);
+    vec![Change::new("/agent/mcp_config", before, after)]
 }
 
 fn read(merged: Merged) -> Result<Chosen, String> {

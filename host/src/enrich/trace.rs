@@ -1,24 +1,49 @@
 //! Who changed what: kept for each task, so that every claim can be explained.
 
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::Stopped;
 use super::changes::Change;
-use crate::model::time::{Clock, Time};
+use super::shadow::Shadows;
+use crate::model::time::{Clock, Time, seconds};
 use crate::plugin::error::PluginError;
-use crate::plugin::plugin::{OnError, Plugin};
+use crate::plugin::plugin::Plugin;
+use crate::plugin::policy::OnError;
 use crate::plugin::report::{Report, Times};
 use crate::plugin::stage::{Stage, Subject};
 
 /// How one claim came through the stages.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Trace {
     pub task_id: String,
     /// The one set of plugins that every stage of this claim used.
     pub generation: u64,
-    #[serde(serialize_with = "crate::model::time::as_seconds::serialize")]
     pub at: Time,
     pub steps: Vec<Step>,
+    /// Steps of their own, each when it is done.
+    pub shadows: Shadows,
+}
+
+/// As operators see it: shadows that are done come after the steps that counted.
+impl Serialize for Trace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shadows = self.shadows.list();
+        let steps: Vec<&Step> = self.steps.iter().chain(&shadows).collect();
+        let mut shown = serializer.serialize_struct("Trace", 4)?;
+        shown.serialize_field("task_id", &self.task_id)?;
+        shown.serialize_field("generation", &self.generation)?;
+        shown.serialize_field("at", &seconds(self.at))?;
+        shown.serialize_field("steps", &steps)?;
+        shown.end()
+    }
+}
+
+/// What came of a value that a plugin returned.
+#[derive(Debug)]
+pub enum Applied {
+    Changed(Vec<Change>),
+    Denied { code: String, reason: String },
 }
 
 /// One call of one plugin.
@@ -29,15 +54,19 @@ pub struct Step {
     pub sha256: String,
     pub stage: Stage,
     pub outcome: Outcome,
+    /// Of a shadow: what it would have come to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<Outcome>,
+    /// Of a canary: the plugin in whose place it was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// Of a denial or a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Waited for a place, made the instance, ran the guest: microseconds each.
-    pub queue_us: u64,
-    pub instantiate_us: u64,
-    pub guest_us: u64,
+    #[serde(flatten)]
+    pub times: Times,
     /// Shown as one JSON Patch on the claimed task, with secrets blotted out.
     #[serde(serialize_with = "as_patch")]
     pub changes: Vec<Change>,
@@ -57,11 +86,29 @@ pub enum Outcome {
     /// It failed, and the task went back to the queue.
     Failed,
     Denied,
+    /// It was called beside the live ones and changed nothing.
+    Shadow,
+}
+
+impl Outcome {
+    /// What a failure of this plugin comes to.
+    pub fn of_failure(plugin: &Plugin, error: &PluginError) -> Self {
+        match plugin.policy.on_error.of(error) {
+            OnError::Skip => Self::Skipped,
+            OnError::Fail => Self::Failed,
+        }
+    }
 }
 
 impl Trace {
     pub fn new(subject: &Subject, generation: u64) -> Self {
-        Self { task_id: subject.task_id.clone(), generation, at: Clock::system().now(), steps: Vec::new() }
+        Self {
+            task_id: subject.task_id.clone(),
+            generation,
+            at: Clock::system().now(),
+            steps: Vec::new(),
+            shadows: Shadows::default(),
+        }
     }
 
     /// A call that gave a value, and what became different by it.
@@ -88,7 +135,7 @@ impl Trace {
             task.id = self.task_id, plugin.name = plugin.name, stage = stage.as_str(), %error,
             "a plugin failed"
         );
-        match plugin.on_error {
+        match plugin.policy.on_error.of(error) {
             OnError::Skip => {
                 self.push(plugin, stage, times, Outcome::Skipped, why, Vec::new());
                 Ok(())
@@ -98,6 +145,24 @@ impl Trace {
                 Err(Stopped::Failed { plugin: plugin.name.clone(), message: error.to_string() })
             }
         }
+    }
+
+    /// A call that gave no value where nothing depends on one.
+    pub fn passed_over(&mut self, plugin: &Plugin, stage: Stage, times: Times, error: &PluginError) {
+        tracing::warn!(
+            task.id = self.task_id, plugin.name = plugin.name, stage = stage.as_str(), %error,
+            "a plugin failed"
+        );
+        let why = Some((error.code().to_owned(), error.to_string()));
+        self.push(plugin, stage, times, Outcome::Skipped, why, Vec::new());
+    }
+
+    /// With what was noted when the task was queued, which came before.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        let prepared = earlier.steps.iter().filter(|step| step.stage == Stage::Prepare);
+        self.steps.splice(0..0, prepared.cloned());
+        self
     }
 
     /// The value of a call, or `None` when it failed and is passed over.
@@ -115,11 +180,7 @@ impl Trace {
 
     /// Roughly, what it takes in memory.
     pub fn bytes(&self) -> usize {
-        let step = |step: &Step| {
-            let said = step.message.as_ref().map_or(0, String::len);
-            size_of::<Step>() + said + step.changes.iter().map(Change::bytes).sum::<usize>()
-        };
-        size_of::<Self>() + self.steps.iter().map(step).sum::<usize>()
+        size_of::<Self>() + self.steps.iter().map(Step::bytes).sum::<usize>() + self.shadows.bytes()
     }
 
     fn push(
@@ -131,19 +192,38 @@ impl Trace {
         why: Option<(String, String)>,
         changes: Vec<Change>,
     ) {
+        self.steps.push(Step::new(plugin, stage, times, outcome, why, changes));
+    }
+}
+
+impl Step {
+    pub fn new(
+        plugin: &Plugin,
+        stage: Stage,
+        times: Times,
+        outcome: Outcome,
+        why: Option<(String, String)>,
+        changes: Vec<Change>,
+    ) -> Self {
         let (code, message) = why.unzip();
-        self.steps.push(Step {
+        Self {
             plugin: plugin.name.clone(),
             version: plugin.version.clone(),
             sha256: plugin.sha256.clone(),
             stage,
             outcome,
+            would: None,
+            replaces: plugin.role.replaces().map(str::to_owned),
             code,
             message,
-            queue_us: times.queue_us,
-            instantiate_us: times.instantiate_us,
-            guest_us: times.guest_us,
+            times,
             changes,
-        });
+        }
+    }
+
+    /// Roughly, what it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let said = self.message.as_ref().map_or(0, String::len);
+        size_of::<Self>() + said + self.changes.iter().map(Change::bytes).sum::<usize>()
     }
 }

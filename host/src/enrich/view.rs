@@ -82,7 +82,7 @@ pub fn withhold_mcp(config: &mut Value, with: &str) {
     }
 }
 
-fn withhold_server(server: &mut Value, with: &str) {
+pub fn withhold_server(server: &mut Value, with: &str) {
     let Value::Object(server) = server else { return withhold_texts(server, with) };
     for (name, member) in server {
         match (name.as_str(), member) {
@@ -129,7 +129,7 @@ pub fn withhold_token(config: &mut Value, with: &str) {
 }
 
 /// Every text, at any depth.
-fn withhold_texts(value: &mut Value, with: &str) {
+pub fn withhold_texts(value: &mut Value, with: &str) {
     match value {
         Value::String(text) => with.clone_into(text),
         Value::Array(list) => list.iter_mut().for_each(|item| withhold_texts(item, with)),
@@ -138,7 +138,7 @@ fn withhold_texts(value: &mut Value, with: &str) {
     }
 }
 
-fn bare_url(text: &str, with: &str) -> String {
+pub fn bare_url(text: &str, with: &str) -> String {
     let Ok(mut url) = url::Url::parse(text) else { return with.to_owned() };
     if url.query().is_some() {
         url.set_query(Some(with));

@@ -1,8 +1,6 @@
 //! The document of the API: what many routes have in common is said here, once. The rest
 //! stands at each handler.
 
-use std::sync::OnceLock;
-
 use axum::body::Bytes;
 use axum::http::{HeaderName, StatusCode, header};
 use utoipa::openapi::path::{Operation, PathItem, Paths};
@@ -71,12 +69,10 @@ pub fn guarded(paths: &mut Paths, guard: Guard) {
     }
 }
 
-/// The document as it goes out. It is the same for every gateway of a process, so it is made
-/// once; as text it takes a tenth of the memory.
+/// The document as it goes out: as text it takes a tenth of the memory.
 pub fn served(document: OpenApi) -> ([(HeaderName, &'static str); 1], Bytes) {
-    static TEXT: OnceLock<Bytes> = OnceLock::new();
-    let text = TEXT.get_or_init(|| finished(document).to_json().map(Bytes::from).unwrap_or_default());
-    ([(header::CONTENT_TYPE, JSON)], text.clone())
+    let text = finished(document).to_json().map(Bytes::from).unwrap_or_default();
+    ([(header::CONTENT_TYPE, JSON)], text)
 }
 
 /// The document as it is served.

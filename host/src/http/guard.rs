@@ -1,6 +1,8 @@
 //! What stands before the routes: who calls, and for which workspace. What a guard found
-//! out is left in the request's extensions, where the extractors pick it up.
+//! out is left in the request's extensions, where the extractors pick it up; there they find
+//! the App, too, because the tree of routes is made before there is one.
 
+use axum::Extension;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -18,7 +20,7 @@ use crate::store::{agents, tasks, workspaces};
 
 /// `/api/daemon/*`: a daemon's or a person's token.
 pub async fn daemon_plane(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
@@ -36,7 +38,7 @@ pub async fn daemon_plane(
 
 /// The rest of `/api`: a person's token, their login's cookie, or the token of an agent at
 /// work.
-pub async fn user_plane(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub async fn user_plane(Extension(app): Extension<App>, mut request: Request, next: Next) -> Response {
     let (headers, method) = (request.headers().clone(), request.method().clone());
     match authenticated(&app, &headers, &method).await {
         Ok(identity) => {
@@ -69,7 +71,11 @@ pub fn login_cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Routes whose workspace comes from a header or the query. Behind [`user_plane`].
-pub async fn scoped(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Error> {
+pub async fn scoped(
+    Extension(app): Extension<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Error> {
     let (user, workspace) = match caller(&request)? {
         Identity::Task { user_id, workspace_id, .. } => (user_id, workspace_id),
         Identity::User { user_id } => {
@@ -84,7 +90,7 @@ pub async fn scoped(State(app): State<App>, mut request: Request, next: Next) ->
 
 /// `/api/workspaces/{id}/…`. Behind [`user_plane`].
 pub async fn workspace_in_path(
-    State(app): State<App>,
+    Extension(app): Extension<App>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {

@@ -17,7 +17,7 @@ pub struct Health {
 #[derive(Serialize, ToSchema)]
 pub struct Readiness {
     checks: Checks,
-    /// `ok` or `not_ready`.
+    /// `ok`, `degraded` (it works, but not as it should) or `not_ready`.
     status: &'static str,
 }
 
@@ -28,6 +28,12 @@ pub struct Checks {
     db: &'static str,
     /// `ok` or `unknown`.
     migrations: &'static str,
+    /// Absent when all are loaded; `degraded`, or `missing` when one is required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugins: Option<&'static str>,
+    /// Those that cannot be loaded, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    broken: Vec<String>,
 }
 
 /// Whether the process lives.
@@ -49,15 +55,24 @@ pub async fn healthy(app: App) -> (StatusCode, Json<Readiness>) {
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub async fn ready(app: App) -> (StatusCode, Json<Readiness>) {
-    match app.db.ping().await {
-        Ok(()) => {
-            let checks = Checks { db: "ok", migrations: "ok" };
-            (StatusCode::OK, Json(Readiness { checks, status: "ok" }))
-        }
+    let generation = app.plugins.snapshot();
+    let broken: Vec<String> = generation.broken.iter().map(|broken| broken.name.clone()).collect();
+    let plugins = if generation.broken.iter().any(|broken| broken.required) {
+        Some("missing")
+    } else {
+        (!broken.is_empty()).then_some("degraded")
+    };
+    let (db, migrations) = match app.db.ping().await {
+        Ok(()) => ("ok", "ok"),
         Err(error) => {
             tracing::warn!(%error, "the database does not answer");
-            let checks = Checks { db: "error", migrations: "unknown" };
-            (StatusCode::SERVICE_UNAVAILABLE, Json(Readiness { checks, status: "not_ready" }))
+            ("error", "unknown")
         }
-    }
+    };
+    let (code, status) = match (db, plugins) {
+        ("ok", None) => (StatusCode::OK, "ok"),
+        ("ok", Some("degraded")) => (StatusCode::OK, "degraded"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+    };
+    (code, Json(Readiness { checks: Checks { db, migrations, plugins, broken }, status }))
 }

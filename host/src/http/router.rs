@@ -1,10 +1,12 @@
 //! Every URL, readable top to bottom.
 
-use axum::Router;
+use std::sync::OnceLock;
+
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,24 +26,32 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 
 /// What daemons and people reach.
 pub fn public(app: App) -> Router {
-    let (routes, document) = OpenApiRouter::new()
-        .routes(routes!(health::health))
-        .routes(routes!(realtime::realtime))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::healthy))
-        .routes(routes!(user::socket::upgrade))
-        .merge(daemon::routes(&app))
-        .merge(user::routes(&app))
-        .split_for_parts();
-    let document = document::served(document);
     let cors = cors::layer(&app.flags.allowed_origins);
-    // The document describes the API, and so neither itself nor the page that shows it.
-    let router = routes
-        .route("/api/openapi.json", get(async move || document))
-        .route("/docs", get(docs::page))
-        .route("/docs/{file}", get(docs::asset))
-        .fallback(guard::page_not_found);
-    common(router.layer(cors)).with_state(app)
+    common(routes().clone().layer(cors).layer(Extension(app.clone()))).with_state(app)
+}
+
+/// The tree of routes with the document that describes it. It is the same for every gateway of
+/// a process, and takes longer to make than everything else at a start.
+fn routes() -> &'static Router<App> {
+    static ROUTES: OnceLock<Router<App>> = OnceLock::new();
+    ROUTES.get_or_init(|| {
+        let (routes, document) = OpenApiRouter::new()
+            .routes(routes!(health::health))
+            .routes(routes!(realtime::realtime))
+            .routes(routes!(health::ready))
+            .routes(routes!(health::healthy))
+            .routes(routes!(user::socket::upgrade))
+            .merge(daemon::routes())
+            .merge(user::routes())
+            .split_for_parts();
+        let document = document::served(document);
+        // The document describes the API, and so neither itself nor the page that shows it.
+        routes
+            .route("/api/openapi.json", get(async move || document))
+            .route("/docs", get(docs::page))
+            .route("/docs/{file}", get(docs::asset))
+            .fallback(guard::page_not_found)
+    })
 }
 
 /// What operators reach, on a listener of its own.

@@ -1,5 +1,5 @@
-//! What daemons ought to hear at once, carried to the nodes where their sockets are. Hints only:
-//! one that is lost costs its daemon the time until the next poll.
+//! What ought to be heard at once on the other nodes, where the sockets of daemons are. Hints only:
+//! one that is lost costs the time until the next poll, or look.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,10 +11,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::liveness::Liveness;
 use super::wakeups::Wakeups;
 use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
 use crate::store::bus::{LONGEST, Listener};
-use crate::store::{Db, StoreError};
+use crate::store::{Db, Moved, StoreError};
 use crate::telemetry::metrics;
 
 /// Older nodes pass over what they do not know, so the channel stays when hints are added.
@@ -33,8 +34,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum Hint {
     /// Something may be claimable on the runtime.
     Task { runtime: RuntimeId, task: Option<TaskId> },
+    /// Something entered the runtime's queue.
+    Queue { runtime: RuntimeId },
+    /// The runtime's row changed.
+    Runtime { runtime: RuntimeId },
     /// A custom runtime of the workspace was added, changed or removed.
     Profiles { workspace: WorkspaceId, profile: Option<Uuid> },
+    /// A set of plugins was applied.
+    Plugins { generation: u64 },
+    /// Somebody wants to see what plugins did to the task.
+    Trace { task: TaskId },
 }
 
 /// Hints that wait to go out to other nodes. Cheap to clone; every clone is the same.
@@ -72,20 +81,35 @@ struct Word {
 
 /// Connects this node with the others until the gateway stops. Does nothing where there can be
 /// no others.
-pub async fn connect(db: &Db, wakeups: &Wakeups, stopping: &CancellationToken) -> Result<(), StoreError> {
+pub async fn connect(
+    db: &Db,
+    wakeups: &Wakeups,
+    liveness: &Liveness,
+    stopping: &CancellationToken,
+) -> Result<(), StoreError> {
     let (Some(outbox), Some(listener)) = (wakeups.outbox(), db.listen(CHANNEL).await?) else {
         return Ok(());
     };
     let node = Uuid::new_v4();
     tokio::spawn(send(db.clone(), outbox.clone(), node, stopping.clone()));
-    tokio::spawn(hear(listener, wakeups.clone(), node, stopping.clone()));
+    let hearer = Hearer { db: db.clone(), wakeups: wakeups.clone(), liveness: liveness.clone(), node };
+    tokio::spawn(hear(listener, hearer, stopping.clone()));
     Ok(())
 }
 
 async fn send(db: Db, outbox: Outbox, node: Uuid, stopping: CancellationToken) {
-    while stopping.run_until_cancelled(outbox.more.notified()).await.is_some() {
+    let more = || async {
+        tokio::select! {
+            () = outbox.more.notified() => {}
+            () = db.something_moved() => {}
+        }
+    };
+    while stopping.run_until_cancelled(more()).await.is_some() {
         sleep(GATHER).await;
-        for hints in outbox.take().chunks(MOST_IN_A_WORD) {
+        // What is remembered elsewhere goes first: whoever is woken shall not find it.
+        let mut waiting: Vec<Hint> = db.take_moved().into_iter().map(Hint::from).collect();
+        waiting.extend(outbox.take());
+        for hints in waiting.chunks(MOST_IN_A_WORD) {
             let hints: Vec<Value> = hints.iter().filter_map(|hint| serde_json::to_value(hint).ok()).collect();
             let count = hints.len();
             let word = serde_json::to_string(&Word { from: node, hints }).unwrap_or_default();
@@ -101,27 +125,70 @@ async fn send(db: Db, outbox: Outbox, node: Uuid, stopping: CancellationToken) {
     }
 }
 
-async fn hear(mut listener: Listener, wakeups: Wakeups, node: Uuid, stopping: CancellationToken) {
+/// Who is told what was heard.
+struct Hearer {
+    db: Db,
+    wakeups: Wakeups,
+    liveness: Liveness,
+    node: Uuid,
+}
+
+async fn hear(mut listener: Listener, hearer: Hearer, stopping: CancellationToken) {
+    hearer.db.set_hears_others(true);
     while let Some(heard) = stopping.run_until_cancelled(listener.next()).await {
-        match heard {
-            Ok(word) => deliver(&word, &wakeups, node),
-            Err(error) => {
-                tracing::warn!(%error, "other nodes cannot be heard");
-                stopping.run_until_cancelled(sleep(PAUSE)).await;
+        if let Ok(Some(word)) = heard {
+            hearer.deliver(&word);
+            continue;
+        }
+        hearer.db.set_hears_others(false);
+        tracing::warn!("other nodes are not heard until the database is");
+        match stopping.run_until_cancelled(listen_again(&hearer.db)).await {
+            Some(again) => listener = again,
+            None => return,
+        }
+        hearer.db.set_hears_others(true);
+    }
+}
+
+async fn listen_again(db: &Db) -> Listener {
+    loop {
+        match db.listen(CHANNEL).await {
+            Ok(Some(listener)) => return listener,
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "other nodes cannot be heard"),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+impl Hearer {
+    fn deliver(&self, word: &str) {
+        let Ok(word) = serde_json::from_str::<Word>(word) else { return };
+        if word.from == self.node {
+            return;
+        }
+        metrics::hints("heard", word.hints.len());
+        for hint in word.hints {
+            match serde_json::from_value(hint) {
+                Ok(Hint::Queue { runtime }) => self.db.queue_moved_elsewhere(runtime),
+                Ok(Hint::Runtime { runtime }) => self.liveness.forget_row(runtime),
+                Ok(Hint::Task { runtime, task }) => self.wakeups.task_elsewhere(runtime, task),
+                Ok(Hint::Profiles { workspace, profile }) => {
+                    self.wakeups.profiles_elsewhere(workspace, profile);
+                }
+                Ok(Hint::Plugins { .. }) => self.wakeups.set_applied_elsewhere(),
+                Ok(Hint::Trace { task }) => self.wakeups.trace_wanted(task),
+                Err(_) => {}
             }
         }
     }
 }
 
-fn deliver(word: &str, wakeups: &Wakeups, node: Uuid) {
-    let Ok(word) = serde_json::from_str::<Word>(word) else { return };
-    if word.from == node {
-        return;
-    }
-    metrics::hints("heard", word.hints.len());
-    for hint in word.hints {
-        if let Ok(hint) = serde_json::from_value(hint) {
-            wakeups.deliver(hint);
+impl From<Moved> for Hint {
+    fn from(moved: Moved) -> Self {
+        match moved {
+            Moved::Queue(runtime) => Self::Queue { runtime },
+            Moved::Row(runtime) => Self::Runtime { runtime },
         }
     }
 }
@@ -134,7 +201,8 @@ mod tests {
     fn a_full_word_is_not_too_long() {
         let hint = Hint::Task { runtime: RuntimeId::new(), task: Some(TaskId::new()) };
         let other = Hint::Profiles { workspace: WorkspaceId::new(), profile: Some(Uuid::nil()) };
-        for hint in [hint, other] {
+        let (set, trace) = (Hint::Plugins { generation: u64::MAX }, Hint::Trace { task: TaskId::new() });
+        for hint in [hint, other, set, trace] {
             let hints = vec![serde_json::to_value(hint).unwrap(); MOST_IN_A_WORD];
             let word = serde_json::to_string(&Word { from: Uuid::nil(), hints }).unwrap();
             assert!(word.len() <= LONGEST, "{}", word.len());

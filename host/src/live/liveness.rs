@@ -73,9 +73,9 @@ impl Liveness {
     }
 
     /// The runtime's row; from memory if it beat lately and this process alone writes, so
-    /// that a beat costs no query. Where others write too, on PostgreSQL, the row is read:
-    /// another node may have taken the runtime offline or away, and this beat must not
-    /// answer as if it had not.
+    /// that a beat costs no query. Where others write and do not say so, the row is read: somebody
+    /// may have taken the runtime offline or away, and this beat must not answer as if they had
+    /// not.
     pub async fn find(&self, id: RuntimeId) -> Result<Option<Known>, StoreError> {
         let outside = self.0.db.outside_changes();
         let as_of = {
@@ -132,10 +132,18 @@ impl Liveness {
 
     /// The runtime said goodbye, was changed, or is gone: its row is read again.
     pub fn forget(&self, id: RuntimeId) {
-        let mut seen = self.seen();
-        seen.beats.remove(&id);
-        seen.due.remove(&id);
-        seen.forget_row(id);
+        {
+            let mut seen = self.seen();
+            seen.beats.remove(&id);
+            seen.due.remove(&id);
+            seen.forget_row(id);
+        }
+        self.0.db.runtime_changed(id);
+    }
+
+    /// Another node changed the runtime's row: it is read again.
+    pub(super) fn forget_row(&self, id: RuntimeId) {
+        self.seen().forget_row(id);
     }
 
     /// Writes what is due, in one statement. What cannot be written is not kept: the next

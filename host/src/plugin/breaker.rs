@@ -61,6 +61,11 @@ impl Breaker {
         state.open = Some((now + pause, pause));
     }
 
+    /// Whether it has failed too often, and not worked since.
+    pub fn is_open(&self) -> bool {
+        self.state().open.is_some()
+    }
+
     /// `closed`, `open` or `half_open`.
     pub fn name(&self, now: Instant) -> &'static str {
         match self.state().open {

@@ -1,12 +1,12 @@
 //! Between the stages' plain values and the encoding of `wit/`. Pure.
 
 use super::bindings::exports::switchyard::plugin::{
-    enrichment, mcp_overlay, repo_resolution, squad_briefing,
+    enrichment, mcp_overlay, prepare, repo_resolution, squad_briefing,
 };
 use super::bindings::switchyard::plugin::types;
 use super::stage::{
-    BriefingInput, Decision, Kind, McpInput, Member, MemberKind, Merged, Operation, Repo, RepoInput,
-    Resolution, Subject,
+    BriefingInput, ConnectedAccount, ConnectedApp, Decision, Kind, McpInput, Member, MemberKind, Merged,
+    Operation, PrepareInput, PrepareOutput, Repo, RepoInput, Resolution, Subject,
 };
 
 pub fn call(subject: &Subject, config: &str, deadline_ms: u64) -> types::Call {
@@ -17,6 +17,31 @@ pub fn call(subject: &Subject, config: &str, deadline_ms: u64) -> types::Call {
         deadline_ms: u32::try_from(deadline_ms).unwrap_or(u32::MAX),
         attributes: Vec::new(),
     }
+}
+
+pub fn prepare_input(input: &PrepareInput) -> prepare::Input {
+    let account = |account: &ConnectedAccount| prepare::ConnectedAccount {
+        toolkit: account.toolkit.clone(),
+        account_id: account.account_id.clone(),
+    };
+    prepare::Input {
+        kind: kind(input.kind),
+        agent_id: input.agent_id.clone(),
+        owner_id: input.owner_id.clone(),
+        allowlist: input.allowlist.clone(),
+        accounts: input.accounts.iter().map(account).collect(),
+        attributes: Vec::new(),
+    }
+}
+
+pub fn prepared(output: prepare::Output) -> PrepareOutput {
+    let app = |app: prepare::ConnectedApp| ConnectedApp {
+        provider: app.provider,
+        server_name: app.server_name,
+        toolkit: app.toolkit,
+        display_name: app.display_name,
+    };
+    PrepareOutput { overlay: output.overlay, apps: output.apps.into_iter().map(app).collect() }
 }
 
 pub fn repo_input(input: &RepoInput) -> repo_resolution::Input {

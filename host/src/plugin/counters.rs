@@ -19,6 +19,8 @@ pub struct CountersBody {
     pub ok: u64,
     /// By [`PluginError::code`].
     pub failed: BTreeMap<&'static str, u64>,
+    /// What the host refused the guest, by the code that the guest was given.
+    pub denied: BTreeMap<&'static str, u64>,
     /// Time in the guest, instantiation included.
     pub total_us: u64,
     /// Log lines over a call's share.
@@ -35,6 +37,11 @@ impl Counters {
             None => body.ok += 1,
             Some(error) => *body.failed.entry(error.code()).or_default() += 1,
         }
+    }
+
+    pub fn denied(&self, code: &'static str) {
+        let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        *body.denied.entry(code).or_default() += 1;
     }
 
     pub fn dropped_lines(&self, lines: u32) {

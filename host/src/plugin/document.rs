@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::grants::Grants;
 use super::limits::Limits;
-use super::plugin::OnError;
+use super::policy::{Match, Policy};
 use super::reader::{Reader, unknown_keys};
-use super::source::Source;
+use super::recording::Recording;
+use super::rollout::{self, Role};
+use super::source::{Signed, Source};
 use super::stage::Stage;
 
 const MAX_BYTES: usize = 1 << 20;
@@ -66,10 +68,14 @@ pub struct Wanted {
     /// Absent: all that it serves.
     pub stages: Option<Vec<Stage>>,
     pub enabled: bool,
-    pub on_error: OnError,
+    pub policy: Policy,
     pub config: Value,
     pub limits: Limits,
+    /// The limits that it names, by key.
+    pub asked_limits: HashSet<String>,
+    pub signature: Option<Signed>,
     pub grants: Grants,
+    pub role: Role,
 }
 
 pub struct Document {
@@ -77,6 +83,7 @@ pub struct Document {
     pub text: String,
     pub digest: String,
     pub plugins: Vec<Wanted>,
+    pub recording: Option<Recording>,
 }
 
 impl Document {
@@ -98,7 +105,8 @@ impl Document {
             return Err(whole("the document must be a table".to_owned()));
         };
         let mut faults = Vec::new();
-        unknown_keys(top, &["plugin"], None, "", &mut faults);
+        unknown_keys(top, &["plugin", "recording"], None, "", &mut faults);
+        let recording = top.get("recording").and_then(|table| Recording::read(table, &mut faults));
         let mut plugins = Vec::new();
         match top.get("plugin") {
             None => {}
@@ -114,9 +122,10 @@ impl Document {
             Some(_) => faults.push(Fault::new(None, "/plugin", "must be a list of tables: `[[plugin]]`")),
         }
         repeated_names(&plugins, &mut faults);
+        faults.extend(rollout::check(&plugins));
         if faults.is_empty() {
             let text = value.to_string();
-            Ok(Self { digest: hex::encode(Sha256::digest(&text)), text, plugins })
+            Ok(Self { digest: hex::encode(Sha256::digest(&text)), text, plugins, recording })
         } else {
             Err((faults, plugins))
         }
@@ -138,19 +147,32 @@ fn repeated_names(plugins: &[Wanted], faults: &mut Vec<Fault>) {
     }
 }
 
-/// Stages that decide one thing take one plugin.
-pub fn crowded(plugins: &[(String, String, Vec<Stage>)]) -> Vec<Fault> {
+/// An enabled plugin, as far as the others care.
+pub struct Serving<'a> {
+    pub pointer: &'a str,
+    pub name: &'a str,
+    pub stages: &'a [Stage],
+    pub matching: &'a Match,
+}
+
+/// Stages that decide one thing ask the first plugin that fits the task. One that is never
+/// the first is a mistake; its index comes with the fault.
+pub fn crowded(plugins: &[Serving]) -> Vec<(usize, Fault)> {
     let mut faults = Vec::new();
-    let mut taken: HashSet<Stage> = HashSet::new();
-    for (pointer, name, stages) in plugins {
-        for stage in stages.iter().filter(|stage| !stage.takes_many()) {
-            if !taken.insert(*stage) {
+    for stage in Stage::ALL.into_iter().filter(|stage| !stage.takes_many()) {
+        let mut earlier: Vec<&Match> = Vec::new();
+        for (index, plugin) in plugins.iter().enumerate().filter(|(_, plugin)| plugin.stages.contains(&stage))
+        {
+            if plugin.matching.is_behind(&earlier) {
                 let message = format!(
-                    "stage `{}` is served by another plugin already; disable one of the two, or leave the stage out of `stages`",
+                    "stage `{}` is served by another plugin already for every task that this one fits; disable one \
+                     of the two, leave the stage out of `stages`, or give those before it a narrower `match`",
                     stage.as_str()
                 );
-                faults.push(Fault::new(Some(name), format!("{pointer}/stages"), message));
+                let pointer = format!("{}/stages", plugin.pointer);
+                faults.push((index, Fault::new(Some(plugin.name), pointer, message)));
             }
+            earlier.push(plugin.matching);
         }
     }
     faults
@@ -180,9 +202,12 @@ mod tests {
             name = "A B"
             source = "ftp:x"
             sha256 = "12"
+            signature = "12"
             stages = ["nap"]
             enabled = 1
-            on_error = "shrug"
+            on_error = { trap = "shrug", gloom = "skip" }
+            required = "very"
+            match = { kinds = ["nap"], workspaces = [], agents = ["x"], moons = [] }
             config = 3
             extra = 1
             [plugin.limits]
@@ -205,9 +230,16 @@ mod tests {
                 "/plugin/0/grants/write/0",
                 "/plugin/0/limits/cpu_ms",
                 "/plugin/0/limits/speed",
+                "/plugin/0/match/agents/0",
+                "/plugin/0/match/kinds/0",
+                "/plugin/0/match/moons",
+                "/plugin/0/match/workspaces",
                 "/plugin/0/name",
-                "/plugin/0/on_error",
+                "/plugin/0/on_error/gloom",
+                "/plugin/0/on_error/trap",
+                "/plugin/0/required",
                 "/plugin/0/sha256",
+                "/plugin/0/signature",
                 "/plugin/0/source",
                 "/plugin/0/stages/0",
             ]

@@ -1,6 +1,7 @@
 //! The one engine of the process: how code is compiled, where instances live, and the
 //! clock that interrupts guests.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -20,6 +21,14 @@ pub const MAX_MEMORY_BYTES: usize = 256 << 20;
 /// How often the epoch moves: the grain in which guest time is billed.
 pub const TICK: Duration = Duration::from_millis(5);
 
+/// Ticks of this process's engines. Wasmtime tells nobody where its epoch stands.
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// To tell whether the epoch has moved between two moments.
+pub fn ticks() -> u64 {
+    TICKS.load(Ordering::Relaxed)
+}
+
 /// A memory of the SDK's guests fits into this, so that a slot is made fresh by clearing
 /// it, without a system call.
 const KEEP_RESIDENT: usize = 256 << 10;
@@ -27,12 +36,14 @@ const KEEP_RESIDENT: usize = 256 << 10;
 /// Makes the engine and starts its clock. Instances come from a pool, which is what makes
 /// a fresh one for every call affordable; where the address space for it cannot be had,
 /// they are made on demand.
-pub fn start() -> anyhow::Result<Engine> {
-    let engine = match Engine::new(&config(true)) {
+///
+/// One that counts instructions is for authors: guests run at half the speed or less.
+pub fn start(counting: bool) -> anyhow::Result<Engine> {
+    let engine = match Engine::new(&config(true, counting)) {
         Ok(engine) => engine,
         Err(error) => {
             tracing::warn!(%error, "no pool for guests could be made; instances are made on demand");
-            Engine::new(&config(false)).map_err(anyhow::Error::from)?
+            Engine::new(&config(false, counting)).map_err(anyhow::Error::from)?
         }
     };
     let ticked = engine.weak();
@@ -42,7 +53,10 @@ pub fn start() -> anyhow::Result<Engine> {
         loop {
             std::thread::sleep(TICK);
             match ticked.upgrade() {
-                Some(engine) => engine.increment_epoch(),
+                Some(engine) => {
+                    engine.increment_epoch();
+                    TICKS.fetch_add(1, Ordering::Relaxed);
+                }
                 None => return,
             }
         }
@@ -50,10 +64,11 @@ pub fn start() -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
-fn config(pooling: bool) -> Config {
+fn config(pooling: bool, counting: bool) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.epoch_interruption(true);
+    config.consume_fuel(counting);
     config.memory_init_cow(true);
     config.max_wasm_stack(512 << 10);
     config.async_stack_size(1 << 20);

@@ -1,6 +1,11 @@
 //! What a plugin was granted by name, and what nobody can grant.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+
+use super::reach::allow::HttpGrant;
+use super::reach::secret::SecretGrant;
 
 /// Everything that is not here is refused.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -11,6 +16,31 @@ pub struct Grants {
     pub write: Vec<String>,
     /// What it may see and is withheld otherwise.
     pub view: Vec<View>,
+    /// Places that it may send requests to.
+    pub http: Vec<HttpGrant>,
+    /// Secrets that it may use without seeing them.
+    pub secrets: BTreeMap<String, SecretGrant>,
+    /// Whether it may keep values, ask what time it is, and draw random numbers.
+    pub kv: bool,
+    pub clock: bool,
+    pub random: bool,
+}
+
+/// Interfaces that the host offers to those who were granted them, and the grant of each.
+pub const IMPORTS: [&str; 5] = ["kv", "http", "secrets", "clock", "random"];
+
+impl Grants {
+    /// Whether a component may import the interface of this name.
+    pub fn covers(&self, import: &str) -> bool {
+        match import {
+            "kv" => self.kv,
+            "http" => !self.http.is_empty(),
+            "secrets" => !self.secrets.is_empty(),
+            "clock" => self.clock,
+            "random" => self.random,
+            _ => false,
+        }
+    }
 }
 
 /// Secrets that a plugin may be shown.

@@ -27,6 +27,10 @@ pub struct Kept {
     pub document: String,
     pub origin: Origin,
     pub applied_at: Time,
+    /// Why it ran, when nobody asked for it.
+    pub reason: Option<String>,
+    /// The canary that was given up for it.
+    pub gave_up: Option<String>,
     pub members: Vec<Member>,
 }
 
@@ -43,9 +47,9 @@ impl History {
         Self(db)
     }
 
-    /// Whether other nodes apply sets, too.
-    pub fn is_shared(&self) -> bool {
-        self.0.as_ref().is_some_and(Db::is_shared)
+    /// The database, where other nodes apply sets, too.
+    pub fn shared(&self) -> Option<&Db> {
+        self.0.as_ref().filter(|db| db.is_shared())
     }
 
     pub async fn latest_number(&self) -> Result<Option<u64>, StoreError> {
@@ -110,6 +114,8 @@ impl History {
             document: generation.document.clone(),
             origin: generation.origin.as_str().to_owned(),
             applied_at: generation.applied_at,
+            reason: generation.reason.clone(),
+            gave_up: generation.gave_up.clone(),
         };
         let members = generation.members().into_iter().zip(0..).map(|(member, position)| MemberRow {
             generation: number,
@@ -148,6 +154,8 @@ fn kept(row: GenerationRow, members: Vec<MemberRow>) -> Kept {
         document: row.document,
         origin: Origin::parse(&row.origin),
         applied_at: row.applied_at,
+        reason: row.reason,
+        gave_up: row.gave_up,
         members: members.into_iter().map(member).collect(),
     }
 }

@@ -3,23 +3,33 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 use super::engine::TICK;
 
 /// The limits of one plugin; the document may set each within its bounds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Guest time; waiting is not billed.
     pub cpu_ms: u64,
     /// All of the call, from its place in the pool to its result.
     pub wall_ms: u64,
+    /// How long a call waits for a place before it gives up.
+    pub queue_ms: u64,
     pub memory_mib: u64,
     pub max_input_bytes: usize,
     pub max_output_bytes: usize,
     /// Calls of this plugin at once.
     pub max_concurrent: usize,
+    /// Requests that one call may send, and how long each may take.
+    pub http_calls: usize,
+    pub http_ms: u64,
+    /// What the plugin may keep between its calls.
+    pub kv_mib: u64,
+    /// What one call may write to the log.
+    pub log_lines: usize,
+    pub log_bytes: usize,
 }
 
 impl Default for Limits {
@@ -27,10 +37,16 @@ impl Default for Limits {
         Self {
             cpu_ms: 50,
             wall_ms: 500,
+            queue_ms: 250,
             memory_mib: 64,
             max_input_bytes: 1 << 20,
             max_output_bytes: 1 << 20,
             max_concurrent: 16,
+            http_calls: 8,
+            http_ms: 1000,
+            kv_mib: 16,
+            log_lines: 64,
+            log_bytes: 64 << 10,
         }
     }
 }
@@ -71,6 +87,11 @@ const ELEMENT_BYTES: usize = 16;
 impl Memory {
     pub fn new(limit: usize) -> Self {
         Self { used: 0, limit, refused: false }
+    }
+
+    /// Never shrinks, so it is the most there was.
+    pub fn used(&self) -> usize {
+        self.used
     }
 
     pub fn was_refused(&self) -> bool {

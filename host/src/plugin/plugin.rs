@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
@@ -19,35 +18,49 @@ use super::error::PluginError;
 use super::grants::Grants;
 use super::imports::Host;
 use super::limits::{Limits, MAX_ITEMS};
+use super::log_share::{LogShare, Minute};
+use super::policy::Policy;
+use super::reach::{Outside, Reach, Secrets};
 use super::report::{Report, Times};
+use super::rollout::Role;
 use super::sandbox::{Returned, Sandbox};
 use super::size::{self, Size};
-use super::stage::{BriefingInput, Decision, McpInput, Merged, RepoInput, Resolution, Stage, Subject};
-
-/// How long a call waits for a place before it gives up.
-const QUEUE_WAIT: Duration = Duration::from_millis(250);
-
-/// What a claim does when this plugin fails.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// It goes on without the plugin's part.
-    #[default]
-    Skip,
-    /// The task goes back to the queue.
-    Fail,
-}
+use super::stage::{
+    BriefingInput, Decision, McpInput, Merged, PrepareInput, PrepareOutput, RepoInput, Resolution, Stage,
+    Subject,
+};
 
 /// What the document says of a plugin, checked.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
     pub name: String,
     pub stages: Vec<Stage>,
-    pub on_error: OnError,
+    pub policy: Policy,
     /// JSON text that satisfied the plugin's schema.
     pub config: String,
     pub limits: Limits,
     pub grants: Grants,
+    pub role: Role,
+    /// Where it came from.
+    pub origin: Provenance,
+}
+
+/// Where a component came from, and who vouches for it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Provenance {
+    /// As the document says, a tag with the digest it stood for.
+    pub source: String,
+    /// The trusted key that signed it.
+    pub signed_by: Option<String>,
+}
+
+/// What a plugin is given by its gateway.
+pub struct Workplace {
+    pub pool: Arc<Semaphore>,
+    pub outside: Outside,
+    pub secrets: Secrets,
+    pub totals: Arc<Counters>,
+    pub alarm: Arc<Notify>,
 }
 
 pub struct Plugin {
@@ -55,43 +68,51 @@ pub struct Plugin {
     pub version: String,
     pub sha256: String,
     pub stages: Vec<Stage>,
-    pub on_error: OnError,
+    pub policy: Policy,
     pub grants: Grants,
     pub limits: Limits,
+    pub role: Role,
+    pub origin: Provenance,
     config: String,
     component: Arc<Component>,
     places: Semaphore,
     /// Shared by all plugins: what the pool of instances holds.
     pool: Arc<Semaphore>,
     breaker: Breaker,
-    counters: Counters,
+    log: Arc<Minute>,
+    reach: Arc<Reach>,
+    counters: Arc<Counters>,
     /// Those of every plugin that has had this name.
     totals: Arc<Counters>,
+    /// Told when this is a canary and its breaker opens.
+    alarm: Arc<Notify>,
 }
 
 impl Plugin {
-    pub fn new(
-        entry: Entry,
-        version: String,
-        component: Arc<Component>,
-        pool: Arc<Semaphore>,
-        totals: Arc<Counters>,
-    ) -> Self {
+    pub fn new(entry: Entry, version: String, component: Arc<Component>, workplace: Workplace) -> Self {
+        let Workplace { pool, outside, secrets, totals, alarm } = workplace;
+        let counters = Arc::<Counters>::default();
+        let both = [counters.clone(), totals.clone()];
         Self {
+            reach: Reach::new(&entry.name, &entry.grants, secrets, &entry.limits, &outside, both),
             name: entry.name,
             version,
             sha256: component.sha256.clone(),
             stages: entry.stages,
-            on_error: entry.on_error,
+            policy: entry.policy,
+            origin: entry.origin,
             grants: entry.grants,
             places: Semaphore::new(entry.limits.max_concurrent),
             limits: entry.limits,
+            role: entry.role,
             config: entry.config,
             component,
             pool,
             breaker: Breaker::default(),
-            counters: Counters::default(),
+            log: Arc::default(),
+            counters,
             totals,
+            alarm,
         }
     }
 
@@ -103,8 +124,30 @@ impl Plugin {
         self.counters.body()
     }
 
+    /// A canary that failed too often to go on with.
+    pub fn is_lost_canary(&self) -> bool {
+        matches!(self.role, Role::Canary { .. }) && self.breaker.is_open()
+    }
+
     pub fn breaker_state(&self) -> &'static str {
         self.breaker.name(Instant::now())
+    }
+
+    /// Stage `prepare`. What `accept` refuses is a failure of the plugin's.
+    pub async fn prepare<T>(
+        &self,
+        subject: &Subject,
+        input: &PrepareInput,
+        accept: impl FnOnce(PrepareOutput) -> Result<T, String>,
+    ) -> Report<T> {
+        let Some(indices) = self.component.prepare.clone() else { return Report::missing() };
+        let (call, given) = (self.call(subject), convert::prepare_input(input));
+        let report = self.run(subject, size::of_prepare_input(input), move |store, instance| {
+            Box::pin(async move {
+                indices.load(&mut *store, instance)?.call_prepare(&mut *store, &call, &given).await
+            })
+        });
+        self.judge(report.await.map(convert::prepared), size::of_prepare_output, accept)
     }
 
     /// Stage `repo-resolution`.
@@ -198,12 +241,14 @@ impl Plugin {
             return Report::refused(PluginError::BreakerOpen);
         };
         let Some(_places) = self.place().await else {
-            return Report { result: Err(PluginError::Overloaded), times: Times::queued(queued) };
+            return Report { times: Times::queued(queued), ..Report::refused(PluginError::Overloaded) };
         };
-        let times = Times::queued(queued);
-        let mut sandbox = Sandbox::new(&self.component, &self.name, &subject.task_id, &self.limits);
+        let times = Times { bytes_in: input_bytes as u64, ..Times::queued(queued) };
+        let names = (self.name.as_str(), subject.task_id.as_str());
+        let mut sandbox = Sandbox::new(&self.component, names, &self.limits, Some(self.reach.clone()));
+        sandbox.share_log(LogShare::new(&self.limits, self.log.clone()));
         let report = sandbox.run(&self.component, &self.limits, times, call).await;
-        for counters in [&self.counters, &*self.totals] {
+        for counters in [&self.counters, &self.totals] {
             counters.dropped_lines(sandbox.dropped_lines());
         }
         report
@@ -215,7 +260,8 @@ impl Plugin {
             return Some((own, pool));
         }
         let both = async { Some((self.places.acquire().await.ok()?, self.pool.acquire().await.ok()?)) };
-        tokio::time::timeout(QUEUE_WAIT, both).await.ok().flatten()
+        let patience = Duration::from_millis(self.limits.queue_ms);
+        tokio::time::timeout(patience, both).await.ok().flatten()
     }
 
     /// Looks at what came out, and remembers how the call went.
@@ -226,8 +272,10 @@ impl Plugin {
         accept: impl FnOnce(T) -> Result<U, String>,
     ) -> Report<U> {
         let limit = self.limits.max_output_bytes;
+        let mut times = report.times;
         let result = report.result.and_then(|value| {
             let Size { bytes, items } = size(&value);
+            times.bytes_out = bytes as u64;
             if bytes > limit {
                 return Err(PluginError::TooLarge { what: "output", bytes, limit });
             }
@@ -237,15 +285,20 @@ impl Plugin {
             }
             accept(value).map_err(PluginError::InvalidOutput)
         });
-        for counters in [&self.counters, &*self.totals] {
-            counters.record(result.as_ref().err(), report.times.total_us());
+        for counters in [&self.counters, &self.totals] {
+            counters.record(result.as_ref().err(), times.total_us());
         }
         match &result {
             // A failure that the guest tells of itself is no fault of the plugin's.
             Ok(_) | Err(PluginError::Failed { .. }) => self.breaker.record(true, Instant::now()),
-            Err(error) if error.is_the_guests() => self.breaker.record(false, Instant::now()),
+            Err(error) if error.is_the_guests() => {
+                self.breaker.record(false, Instant::now());
+                if self.is_lost_canary() {
+                    self.alarm.notify_one();
+                }
+            }
             Err(_) => {}
         }
-        Report { result, times: report.times }
+        Report { result, times, instructions: report.instructions }
     }
 }

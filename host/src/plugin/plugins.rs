@@ -6,16 +6,22 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use wasmtime::Engine;
 
 use super::apply::{self, Supply, Workshop};
-use super::component::{Cache, Component};
+use super::cache::Cache;
+use super::component::Component;
 use super::counters::{CountersBody, Totals};
-use super::document::{Document, DocumentFormat, Fault};
+use super::document::{Document, DocumentFormat, Fault, Wanted};
 use super::engine;
 use super::generation::{Generation, Origin};
 use super::history::{History, KEPT, Kept};
+use super::nodes::{Node, Stuck};
+use super::plugin::Plugin;
+use super::reach::Outside;
+use super::recording::{self, Recorder, Recording, Sample};
+use super::rules::Rules;
 use super::watch::{Seen, look};
 use crate::model::time::{Clock, Time};
 use crate::store::{Db, StoreError};
@@ -28,6 +34,9 @@ pub struct Settings {
     pub document: Option<PathBuf>,
     /// Where sets are kept; absent means nowhere.
     pub db: Option<Db>,
+    /// What guests reach.
+    pub outside: Outside,
+    pub rules: Rules,
 }
 
 /// A handle; cheap to clone.
@@ -37,6 +46,7 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     engine: Engine,
     cache: Cache,
+    rules: Arc<Rules>,
     pool: Arc<Semaphore>,
     clock: Clock,
     history: History,
@@ -47,10 +57,22 @@ struct Inner {
     made: Mutex<Vec<Arc<Generation>>>,
     refused: Mutex<Option<Arc<Refused>>>,
     totals: Totals,
+    outside: Outside,
     /// What the configured document looked like when the first set was made.
     seen: OnceLock<Seen>,
     /// Held while a set is being made; there is one maker at a time.
     applying: Arc<tokio::sync::Mutex<()>>,
+    /// Told when a canary fails too often.
+    alarm: Arc<Notify>,
+    /// Told when another node may have applied a set.
+    hurry: Arc<Notify>,
+    /// A newer set that does not run here, and why.
+    stuck: Mutex<Option<Arc<Stuck>>>,
+    /// Moves when what this node says of itself changed.
+    changed: watch::Sender<u64>,
+    node: Node,
+    /// Where samples of calls are written.
+    samples: Option<mpsc::Sender<(Sample, u64)>>,
 }
 
 /// A document, and how it came here.
@@ -66,6 +88,31 @@ pub struct Refused {
     pub origin: Origin,
     pub at: Time,
     pub faults: Vec<Fault>,
+}
+
+/// What becomes of a document when a plugin of it cannot be loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Care {
+    /// Nothing runs, whatever is found.
+    DryRun,
+    /// All of it runs, or nothing changes.
+    Whole,
+    /// The others run.
+    WhatRuns,
+}
+
+impl Care {
+    async fn make(
+        self,
+        workshop: &Workshop,
+        wanted: Vec<Wanted>,
+        supply: &Supply,
+    ) -> Result<apply::Output, Vec<Fault>> {
+        match self {
+            Self::DryRun | Self::Whole => apply::make(workshop, wanted, supply).await,
+            Self::WhatRuns => Ok(apply::make_what_runs(workshop, wanted, supply).await),
+        }
+    }
 }
 
 #[derive(Debug, Error)]
@@ -98,29 +145,49 @@ pub(super) fn lines(faults: &[Fault]) -> String {
 impl Plugins {
     /// An engine that runs nothing yet.
     pub fn idle(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        let engine = engine::start()?;
+        Ok(Self::on(engine::start(false)?, settings, clock))
+    }
+
+    /// As [`Plugins::idle`], on an engine that counts the instructions of guests.
+    pub fn counting(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        Ok(Self::on(engine::start(true)?, settings, clock))
+    }
+
+    fn on(engine: Engine, settings: Settings, clock: Clock) -> Self {
         let empty = Generation {
             number: 0,
             digest: String::new(),
             document: String::new(),
             origin: Origin::BuiltIn,
             applied_at: clock.now(),
+            reason: None,
+            gave_up: None,
             plugins: Vec::new(),
+            recorder: None,
+            broken: Vec::new(),
         };
-        Ok(Self(Arc::new(Inner {
-            cache: Cache::new(&settings.cache_dir, &engine),
+        Self(Arc::new(Inner {
+            cache: Cache::new(&settings.cache_dir, settings.rules.code_cache_bytes, &engine),
+            rules: Arc::new(settings.rules),
             engine,
             pool: Arc::new(Semaphore::new(engine::CALLS as usize)),
             clock,
+            samples: recording::start(settings.db.clone()),
             history: History::new(settings.db),
             document: settings.document,
             current: ArcSwap::from_pointee(empty),
             made: Mutex::default(),
             refused: Mutex::default(),
             totals: Totals::default(),
+            outside: settings.outside,
             seen: OnceLock::new(),
             applying: Arc::default(),
-        })))
+            alarm: Arc::default(),
+            hurry: Arc::default(),
+            stuck: Mutex::default(),
+            changed: watch::Sender::new(0),
+            node: Node::new(),
+        }))
     }
 
     /// The set that runs now. Who holds one keeps it, whatever is applied meanwhile.
@@ -136,7 +203,8 @@ impl Plugins {
         let maker = self.0.applying.clone().try_lock_owned().map_err(|_| ApplyError::Busy)?;
         let plugins = self.clone();
         let work = tokio::spawn(async move {
-            let applied = plugins.apply_alone(&sent, dry_run).await;
+            let care = if dry_run { Care::DryRun } else { Care::Whole };
+            let applied = plugins.apply_alone(&sent, care).await;
             if let (Err(ApplyError::Faults(faults)), false) = (&applied, dry_run) {
                 plugins.remember_refusal(sent.origin, faults.clone());
             }
@@ -149,7 +217,8 @@ impl Plugins {
         })
     }
 
-    async fn apply_alone(&self, sent: &Sent, dry_run: bool) -> Result<Arc<Generation>, ApplyError> {
+    /// For whoever holds the maker's lock, or starts.
+    pub(super) async fn apply_alone(&self, sent: &Sent, care: Care) -> Result<Arc<Generation>, ApplyError> {
         let workshop = self.workshop();
         let supply = Supply::Sources(self.base_dir());
         let document = match Document::parse(&sent.text, sent.format) {
@@ -160,7 +229,7 @@ impl Plugins {
                 return Err(ApplyError::Faults(faults));
             }
         };
-        self.run(&workshop, document, &supply, sent.origin, dry_run).await
+        self.run(&workshop, document, &supply, sent.origin, care).await
     }
 
     /// Runs an earlier set again, as a new generation.
@@ -185,7 +254,7 @@ impl Plugins {
         let document = Document::parse(&kept.document, DocumentFormat::Json)
             .map_err(|(faults, _)| ApplyError::Faults(faults))?;
         let supply = Supply::Kept(kept.members);
-        self.run(&self.workshop(), document, &supply, origin, false).await
+        self.run(&self.workshop(), document, &supply, origin, Care::Whole).await
     }
 
     async fn run(
@@ -194,31 +263,44 @@ impl Plugins {
         document: Document,
         supply: &Supply,
         origin: Origin,
-        dry_run: bool,
+        care: Care,
     ) -> Result<Arc<Generation>, ApplyError> {
-        let made = apply::make(workshop, document.plugins, supply).await.map_err(ApplyError::Faults)?;
+        let made = care.make(workshop, document.plugins, supply).await.map_err(ApplyError::Faults)?;
+        if care == Care::WhatRuns && self.tells_nothing_new(&made) {
+            return Ok(self.snapshot());
+        }
         let mut generation = Generation {
             number: 0,
             digest: document.digest,
-            document: document.text,
+            document: apply::settled(document.text, &made.settled),
             origin,
             applied_at: self.0.clock.now(),
+            reason: None,
+            gave_up: None,
             plugins: made.plugins,
+            recorder: self.recorder(document.recording),
+            broken: made.broken,
         };
+        if !generation.broken.is_empty() {
+            // What is kept is whole, so that whoever goes back to it knows what they get.
+            return Ok(self.swap(generation));
+        }
         loop {
             let latest = self.0.history.latest().await.map_err(ApplyError::Store)?;
             generation.number = latest.as_ref().map_or(self.snapshot().number, |latest| latest.number) + 1;
-            if dry_run {
+            if care == Care::DryRun {
                 return Ok(Arc::new(generation));
             }
             if let Some(same) = latest.filter(|latest| origin.resumes() && latest.is(&generation)) {
                 // A file that was read again, here or on another node, is no new set.
                 (generation.number, generation.applied_at) = (same.number, same.applied_at);
                 generation.origin = same.origin;
+                (generation.reason, generation.gave_up) = (same.reason, same.gave_up);
                 break;
             }
             let kept = self.0.history.keep(&generation, made.components.clone()).await;
             if kept.map_err(ApplyError::Store)? {
+                self.node().has_made(generation.number);
                 break;
             }
             // Another node took the number at the same moment; this set comes after it.
@@ -228,17 +310,24 @@ impl Plugins {
 
     /// Runs a set that is kept, under its own number: one of before a restart, or one that
     /// another node applied.
-    pub(super) async fn resume(&self, kept: Kept) -> Result<Arc<Generation>, Vec<Fault>> {
+    pub(super) async fn resume(&self, kept: Kept, care: Care) -> Result<Arc<Generation>, Vec<Fault>> {
         let document = Document::parse(&kept.document, DocumentFormat::Json).map_err(|(faults, _)| faults)?;
         let supply = Supply::Kept(kept.members);
-        let made = apply::make(&self.workshop(), document.plugins, &supply).await?;
+        let made = care.make(&self.workshop(), document.plugins, &supply).await?;
+        if care == Care::WhatRuns && self.tells_nothing_new(&made) {
+            return Ok(self.snapshot());
+        }
         Ok(self.swap(Generation {
             number: kept.number,
             digest: kept.digest,
             document: kept.document,
             origin: kept.origin,
             applied_at: kept.applied_at,
+            reason: kept.reason,
+            gave_up: kept.gave_up,
             plugins: made.plugins,
+            recorder: self.recorder(document.recording),
+            broken: made.broken,
         }))
     }
 
@@ -248,7 +337,38 @@ impl Plugins {
         if kept.number <= self.snapshot().number {
             return Ok(());
         }
-        self.resume(kept).await.map(drop)
+        self.resume(kept, Care::Whole).await.map(drop)
+    }
+
+    /// Whether nothing can be loaded that does not run already. What is wrong with the rest may
+    /// be something else by now.
+    fn tells_nothing_new(&self, made: &apply::Output) -> bool {
+        let running = self.snapshot();
+        let names = |plugins: &[Arc<Plugin>]| -> Vec<String> {
+            plugins.iter().map(|plugin| plugin.name.clone()).collect()
+        };
+        let is_same = names(&running.plugins) == names(&made.plugins);
+        if running.broken.is_empty() || made.broken.is_empty() || !is_same {
+            return false;
+        }
+        if running.broken != made.broken {
+            self.0.current.store(Arc::new(Generation {
+                digest: running.digest.clone(),
+                document: running.document.clone(),
+                reason: running.reason.clone(),
+                gave_up: running.gave_up.clone(),
+                plugins: running.plugins.clone(),
+                recorder: running.recorder.clone(),
+                broken: made.broken.clone(),
+                ..*running
+            }));
+        }
+        true
+    }
+
+    /// The lock of whoever makes a set, if nobody does.
+    pub(super) fn maker(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        self.0.applying.clone().try_lock_owned().ok()
     }
 
     /// What can be gone back to, newest first.
@@ -300,6 +420,46 @@ impl Plugins {
         &self.0.history
     }
 
+    pub(super) fn recorder(&self, recording: Option<Recording>) -> Option<Recorder> {
+        Some(Recorder::new(recording?, self.0.samples.clone()?))
+    }
+
+    /// Held by whoever makes a set.
+    pub(super) fn applying(&self) -> &Arc<tokio::sync::Mutex<()>> {
+        &self.0.applying
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Told when a canary fails too often.
+    pub(super) fn alarm(&self) -> &Notify {
+        &self.0.alarm
+    }
+
+    /// What makes this node look for a newer set at once.
+    pub fn hurry(&self) -> Arc<Notify> {
+        self.0.hurry.clone()
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.0.node
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    pub(super) fn stuck(&self) -> Option<Arc<Stuck>> {
+        self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn remember_stuck(&self, stuck: Stuck) {
+        *self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(stuck));
+        self.0.changed.send_modify(|changes| *changes += 1);
+    }
+
     /// The configured document.
     pub fn document(&self) -> Option<&Path> {
         self.0.document.as_deref()
@@ -312,7 +472,7 @@ impl Plugins {
         std::path::absolute(folder.unwrap_or(Path::new("."))).ok()
     }
 
-    fn workshop(&self) -> Workshop {
+    pub(super) fn workshop(&self) -> Workshop {
         let mut known: HashMap<String, Arc<Component>> = HashMap::new();
         for plugin in self.made().iter().flat_map(|generation| &generation.plugins) {
             known.insert(plugin.sha256.clone(), plugin.component().clone());
@@ -320,10 +480,14 @@ impl Plugins {
         Workshop {
             engine: self.0.engine.clone(),
             cache: self.0.cache.clone(),
+            rules: self.0.rules.clone(),
             pool: self.0.pool.clone(),
             known,
             history: self.0.history.clone(),
             totals: self.0.totals.clone(),
+            outside: self.0.outside.clone(),
+            alarm: self.0.alarm.clone(),
+            base: self.base_dir(),
         }
     }
 
@@ -331,7 +495,7 @@ impl Plugins {
         self.0.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn swap(&self, generation: Generation) -> Arc<Generation> {
+    pub(super) fn swap(&self, generation: Generation) -> Arc<Generation> {
         let generation = Arc::new(generation);
         let mut made = self.made();
         made.push(generation.clone());
@@ -339,7 +503,10 @@ impl Plugins {
             made.remove(0);
         }
         self.0.current.store(generation.clone());
+        self.0.node.runs_since(self.0.clock.now());
         *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.stuck.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.changed.send_modify(|changes| *changes += 1);
         let names: Vec<&str> = generation.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         tracing::info!(generation = generation.number, plugins = names.join(", "), "plugins were applied");
         generation
@@ -354,6 +521,8 @@ impl Kept {
             document: generation.document.clone(),
             origin: generation.origin,
             applied_at: generation.applied_at,
+            reason: generation.reason.clone(),
+            gave_up: generation.gave_up.clone(),
             members: generation.members(),
         }
     }

@@ -3,30 +3,51 @@
 use serde_json::{Map, Value};
 
 use super::document::{Fault, Wanted};
-use super::grants::{Grants, View, is_closed, is_variable};
 use super::limits::Limits;
-use super::plugin::OnError;
+use super::reader_rollout::{ROLLOUT_KEYS, role};
 use super::source::Source;
 use super::stage::Stage;
 
 const MAX_NAME: usize = 64;
-const MAX_LIST: usize = 256;
 
 /// Reads one entry, member by member.
 pub struct Reader<'a> {
     map: &'a Map<String, Value>,
-    at: String,
-    name: Option<String>,
-    faults: &'a mut Vec<Fault>,
+    pub(super) at: String,
+    pub(super) name: Option<String>,
+    pub(super) faults: &'a mut Vec<Fault>,
 }
 
-/// The keys of a `[[plugin]]`, of its limits and of its grants.
-pub const KEYS: [&str; 9] =
-    ["name", "source", "sha256", "stages", "enabled", "on_error", "config", "limits", "grants"];
+/// The keys of a `[[plugin]]` and of its limits.
+pub const KEYS: [&str; 12] = [
+    "name",
+    "source",
+    "sha256",
+    "signature",
+    "stages",
+    "enabled",
+    "required",
+    "match",
+    "on_error",
+    "config",
+    "limits",
+    "grants",
+];
 
-pub const LIMIT_KEYS: [&str; 6] =
-    ["cpu_ms", "wall_ms", "memory_mib", "max_input_bytes", "max_output_bytes", "max_concurrent"];
-pub const GRANT_KEYS: [&str; 3] = ["env", "write", "view"];
+pub const LIMIT_KEYS: [&str; 12] = [
+    "cpu_ms",
+    "wall_ms",
+    "queue_ms",
+    "memory_mib",
+    "max_input_bytes",
+    "max_output_bytes",
+    "max_concurrent",
+    "http_calls",
+    "http_ms",
+    "kv_mib",
+    "log_lines",
+    "log_bytes",
+];
 
 impl<'a> Reader<'a> {
     pub fn read(entry: &'a Value, at: String, faults: &'a mut Vec<Fault>) -> Option<Wanted> {
@@ -35,16 +56,19 @@ impl<'a> Reader<'a> {
             return None;
         };
         let name = map.get("name").and_then(Value::as_str).map(str::to_owned);
-        unknown_keys(map, &KEYS, name.as_deref(), &at, faults);
+        unknown_keys(map, &[&KEYS[..], &ROLLOUT_KEYS].concat(), name.as_deref(), &at, faults);
+        let role = role(map, &at, name.as_deref(), faults);
         let mut reader = Reader { map, at, name, faults };
         let name = reader.name();
         let source = reader.source();
         let sha256 = reader.sha256();
         let stages = reader.stages();
         let enabled = reader.flag("enabled", true);
-        let on_error = reader.on_error();
+        let policy = reader.policy();
         let config = reader.table("config");
         let limits = reader.limits();
+        let asked_limits = reader.table("limits").keys().cloned().collect();
+        let signature = reader.signature();
         let grants = reader.grants();
         Some(Wanted {
             pointer: reader.at,
@@ -53,20 +77,31 @@ impl<'a> Reader<'a> {
             sha256,
             stages,
             enabled,
-            on_error,
+            policy,
             config: Value::Object(config),
             limits,
+            asked_limits,
+            signature,
             grants,
+            role,
         })
     }
 
-    fn fault(&mut self, member: &str, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, member: &str, message: impl Into<String>) {
         let pointer = format!("{}/{member}", self.at);
         self.faults.push(Fault::new(self.name.as_deref(), pointer, message));
     }
 
+    pub(super) fn member(&self, member: &str) -> Option<&'a Value> {
+        self.map.get(member)
+    }
+
+    pub(super) fn unknown_keys_of(&mut self, member: &str, table: &Map<String, Value>, known: &[&str]) {
+        unknown_keys(table, known, self.name.as_deref(), &format!("{}/{member}", self.at), self.faults);
+    }
+
     /// A text, if the member is there and one.
-    fn text(&mut self, member: &str) -> Option<String> {
+    pub(super) fn text(&mut self, member: &str) -> Option<String> {
         match self.map.get(member) {
             None => None,
             Some(Value::String(text)) => Some(text.clone()),
@@ -95,7 +130,10 @@ impl<'a> Reader<'a> {
 
     fn source(&mut self) -> Option<Source> {
         if !self.map.contains_key("source") {
-            self.fault("source", "is required: `builtin:NAME` or `file:PATH`");
+            self.fault(
+                "source",
+                "is required: `builtin:NAME`, `file:PATH` or `oci:REGISTRY/REPOSITORY[:TAG][@sha256:…]`",
+            );
             return None;
         }
         let text = self.text("source")?;
@@ -140,7 +178,7 @@ impl<'a> Reader<'a> {
         Some(stages)
     }
 
-    fn flag(&mut self, member: &str, default: bool) -> bool {
+    pub(super) fn flag(&mut self, member: &str, default: bool) -> bool {
         match self.map.get(member) {
             None => default,
             Some(Value::Bool(flag)) => *flag,
@@ -151,19 +189,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn on_error(&mut self) -> OnError {
-        match self.text("on_error").as_deref() {
-            None | Some("skip") => OnError::Skip,
-            Some("fail") => OnError::Fail,
-            Some(other) => {
-                let message = format!("`{other}` is neither `skip` nor `fail`");
-                self.fault("on_error", message);
-                OnError::Skip
-            }
-        }
-    }
-
-    fn table(&mut self, member: &str) -> Map<String, Value> {
+    pub(super) fn table(&mut self, member: &str) -> Map<String, Value> {
         match self.map.get(member) {
             None => Map::new(),
             Some(Value::Object(map)) => map.clone(),
@@ -194,56 +220,19 @@ impl<'a> Reader<'a> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         limits.cpu_ms = number("cpu_ms", limits.cpu_ms, 1, 10_000);
         limits.wall_ms = number("wall_ms", limits.wall_ms, 1, 30_000);
+        limits.queue_ms = number("queue_ms", limits.queue_ms, 1, 30_000);
         limits.memory_mib = number("memory_mib", limits.memory_mib, 1, 256);
         limits.max_input_bytes =
             size(number("max_input_bytes", limits.max_input_bytes as u64, 1024, 16 << 20));
         limits.max_output_bytes =
             size(number("max_output_bytes", limits.max_output_bytes as u64, 1024, 16 << 20));
         limits.max_concurrent = size(number("max_concurrent", limits.max_concurrent as u64, 1, 64));
+        limits.http_calls = size(number("http_calls", limits.http_calls as u64, 0, 64));
+        limits.http_ms = number("http_ms", limits.http_ms, 1, 30_000);
+        limits.kv_mib = number("kv_mib", limits.kv_mib, 1, 256);
+        limits.log_lines = size(number("log_lines", limits.log_lines as u64, 0, 1024));
+        limits.log_bytes = size(number("log_bytes", limits.log_bytes as u64, 0, 1 << 20));
         limits
-    }
-
-    fn grants(&mut self) -> Grants {
-        let table = self.table("grants");
-        unknown_keys(&table, &GRANT_KEYS, self.name.as_deref(), &format!("{}/grants", self.at), self.faults);
-        let mut list = |member: &str| -> Vec<String> {
-            let Some(value) = table.get(member) else { return Vec::new() };
-            let texts: Option<Vec<String>> = value
-                .as_array()
-                .filter(|list| list.len() <= MAX_LIST)
-                .and_then(|list| list.iter().map(|item| item.as_str().map(str::to_owned)).collect());
-            texts.unwrap_or_else(|| {
-                let message = format!("must be a list of at most {MAX_LIST} strings");
-                self.fault(&format!("grants/{member}"), message);
-                Vec::new()
-            })
-        };
-        let (env, write, named) = (list("env"), list("write"), list("view"));
-        for (index, name) in env.iter().enumerate().filter(|(_, name)| !is_variable(name)) {
-            self.fault(&format!("grants/env/{index}"), format!("`{name}` is no name of a variable"));
-        }
-        for (index, pointer) in write.iter().enumerate() {
-            let problem = if !pointer.starts_with('/') {
-                "is no JSON Pointer; it begins with `/`"
-            } else if is_closed(pointer) {
-                "holds what no plugin may change"
-            } else {
-                continue;
-            };
-            self.fault(&format!("grants/write/{index}"), format!("`{pointer}` {problem}"));
-        }
-        let mut view = Vec::new();
-        for (index, name) in named.iter().enumerate() {
-            match View::ALL.iter().find(|(known, _)| known == name) {
-                Some((_, granted)) => view.push(*granted),
-                None => {
-                    let known = View::ALL.map(|(known, _)| known).join(", ");
-                    let message = format!("`{name}` is nothing to view; there are {known}");
-                    self.fault(&format!("grants/view/{index}"), message);
-                }
-            }
-        }
-        Grants { env, write, view }
     }
 }
 
@@ -267,6 +256,11 @@ pub fn unknown_keys(
     }
 }
 
-fn escaped(key: &str) -> String {
+/// The place of a key that somebody else chose.
+pub(super) fn escaped_path(member: &str, key: &str) -> String {
+    format!("{member}/{}", escaped(key))
+}
+
+pub(super) fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

@@ -1,6 +1,7 @@
 //! One call of a guest: a fresh store and instance under every limit, dropped at its end.
 //! Nothing survives from one call to the next.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
@@ -13,6 +14,8 @@ use super::component::Component;
 use super::error::PluginError;
 use super::imports::Host;
 use super::limits::{Limits, Memory};
+use super::log_share::LogShare;
+use super::reach::Reach;
 use super::report::{Report, Times, micros};
 
 /// The most that is kept of what a guest says of a failure or a trap.
@@ -30,6 +33,8 @@ pub type Returned<T> = wasmtime::Result<Result<T, types::Failure>>;
 
 pub struct Sandbox {
     store: Store<Host>,
+    /// Whether the engine counts instructions.
+    counts: bool,
 }
 
 /// The guest used up its time; told apart from other traps by its type.
@@ -38,8 +43,15 @@ pub struct Sandbox {
 struct TimeUp;
 
 impl Sandbox {
-    pub fn new(component: &Component, plugin: &str, task: &str, limits: &Limits) -> Self {
-        let host = Host::new(plugin, task, Memory::new(limits.memory_bytes()), limits.ticks());
+    pub fn new(
+        component: &Component,
+        (plugin, task): (&str, &str),
+        limits: &Limits,
+        reach: Option<Arc<Reach>>,
+    ) -> Self {
+        let memory = Memory::new(limits.memory_bytes());
+        let ends = Instant::now() + limits.wall();
+        let host = Host::new((plugin, task), memory, limits.ticks(), reach, ends);
         let mut store = Store::new(component.pre.engine(), host);
         store.limiter(|host| &mut host.memory);
         store.set_hostcall_fuel(limits.max_output_bytes.saturating_add(LIFT_SLACK));
@@ -47,14 +59,25 @@ impl Sandbox {
         // work of this thread go first.
         store.epoch_deadline_callback(|mut store| {
             let host = store.data_mut();
-            host.ticks += 1;
+            // The tick that passed while the guest waited is not the guest's.
+            if !std::mem::take(&mut host.forgiven) {
+                host.ticks += 1;
+            }
             if host.ticks >= host.max_ticks {
                 return Err(TimeUp.into());
             }
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
         store.set_epoch_deadline(1);
-        Self { store }
+        if component.counts {
+            // Only engines that count have fuel to set; here it is a meter, not a limit.
+            let _ = store.set_fuel(u64::MAX);
+        }
+        Self { store, counts: component.counts }
+    }
+
+    pub fn share_log(&mut self, share: LogShare) {
+        self.store.data_mut().log = share;
     }
 
     pub fn dropped_lines(&self) -> u32 {
@@ -78,7 +101,10 @@ impl Sandbox {
             call(&mut self.store, &instance).await
         };
         let ended = tokio::time::timeout(limits.wall(), work).await;
-        times.guest_us = micros(began).saturating_sub(times.instantiate_us);
+        let host = self.store.data();
+        times.host_us = host.waited_us();
+        times.peak_memory_bytes = host.memory.used() as u64;
+        times.guest_us = micros(began).saturating_sub(times.instantiate_us).saturating_sub(times.host_us);
         let result = match ended {
             Err(_) => Err(PluginError::Timeout(limits.wall_ms)),
             Ok(Err(error)) => Err(self.why(&error, limits)),
@@ -87,7 +113,8 @@ impl Sandbox {
             }
             Ok(Ok(Ok(value))) => Ok(value),
         };
-        Report { result, times }
+        let instructions = self.counts.then(|| u64::MAX - self.store.get_fuel().unwrap_or(u64::MAX));
+        Report { result, times, instructions }
     }
 
     fn why(&self, error: &wasmtime::Error, limits: &Limits) -> PluginError {
@@ -106,7 +133,7 @@ impl Sandbox {
 /// What a component says of itself, asked under the same limits as any call.
 pub async fn describe(component: &Component, limits: Limits) -> Result<manifest::Description, PluginError> {
     let indices = component.manifest.clone();
-    let mut sandbox = Sandbox::new(component, "unnamed", "", &limits);
+    let mut sandbox = Sandbox::new(component, ("unnamed", ""), &limits, None);
     let report = sandbox
         .run(component, &limits, Times::default(), move |store, instance| {
             Box::pin(

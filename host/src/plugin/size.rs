@@ -1,7 +1,10 @@
 //! How much crosses the boundary: texts in bytes, lists in items. The numbers that a value
 //! is made of are not counted; they are small beside its texts.
 
-use super::stage::{BriefingInput, Decision, McpInput, Merged, Operation, Repo, RepoInput, Resolution};
+use super::stage::{
+    BriefingInput, Decision, McpInput, Merged, Operation, PrepareInput, PrepareOutput, Repo, RepoInput,
+    Resolution,
+};
 
 /// What a record costs beside the texts that are counted one by one: ids and names.
 const RECORD: usize = 64;
@@ -15,6 +18,18 @@ impl Size {
     pub fn of(bytes: usize) -> Self {
         Self { bytes, items: 1 }
     }
+}
+
+pub fn of_prepare_input(input: &PrepareInput) -> usize {
+    let accounts = input.accounts.iter().map(|account| account.toolkit.len() + account.account_id.len());
+    input.allowlist.iter().map(String::len).sum::<usize>() + accounts.sum::<usize>() + RECORD
+}
+
+pub fn of_prepare_output(output: &PrepareOutput) -> Size {
+    let apps = output.apps.iter().map(|app| {
+        app.provider.len() + app.server_name.len() + app.toolkit.len() + text(app.display_name.as_ref())
+    });
+    Size { bytes: text(output.overlay.as_ref()) + apps.sum::<usize>(), items: output.apps.len() }
 }
 
 pub fn of_repo_input(input: &RepoInput) -> usize {

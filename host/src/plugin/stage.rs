@@ -36,7 +36,8 @@ impl Stage {
         }
     }
 
-    /// Whether several plugins may serve it; the others decide one thing, so one decides.
+    /// Whether all its plugins are asked; the others decide one thing, so the first that fits
+    /// the task decides.
     pub fn takes_many(self) -> bool {
         matches!(self, Self::Enrichment | Self::Finished)
     }
@@ -47,16 +48,33 @@ impl Stage {
 pub struct Subject {
     pub task_id: String,
     pub workspace_id: String,
+    pub agent_id: String,
+    pub kind: Kind,
 }
 
 /// A kind of work, by where it came from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     Direct,
     Comment,
     Chat,
     Autopilot,
     QuickCreate,
+}
+
+impl Kind {
+    pub const ALL: [Self; 5] = [Self::Direct, Self::Comment, Self::Chat, Self::Autopilot, Self::QuickCreate];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Comment => "comment",
+            Self::Chat => "chat",
+            Self::Autopilot => "autopilot",
+            Self::QuickCreate => "quick-create",
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,6 +91,39 @@ pub struct Resource {
     /// JSON text.
     pub resource_ref: String,
     pub label: Option<String>,
+}
+
+/// An account of the agent's owner at an outside application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnectedAccount {
+    pub toolkit: String,
+    pub account_id: String,
+}
+
+/// A task that is to be queued.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PrepareInput {
+    pub kind: Kind,
+    pub agent_id: String,
+    pub owner_id: Option<String>,
+    pub allowlist: Vec<String>,
+    pub accounts: Vec<ConnectedAccount>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnectedApp {
+    pub provider: String,
+    pub server_name: String,
+    pub toolkit: String,
+    pub display_name: Option<String>,
+}
+
+/// What a task takes along.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PrepareOutput {
+    /// JSON text.
+    pub overlay: Option<String>,
+    pub apps: Vec<ConnectedApp>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

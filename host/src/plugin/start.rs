@@ -3,16 +3,18 @@
 //! A document that changed since it was last applied goes first. Otherwise the set that ran
 //! last goes on, even when it came from the admin API, and even when its files are gone: a
 //! restart is no reason to run something else. A document with faults is reported and the
-//! last good set goes on; only when there is none does the start fail.
+//! last good set goes on. Where there is none, or where a part of it cannot be loaded any
+//! more, what can be loaded runs, and the rest is tried again; only a document that cannot
+//! be read at all, with no set before it, keeps the gateway from starting.
 
 use std::path::Path;
 
 use thiserror::Error;
 
 use super::document::{DEFAULT, Document, DocumentFormat, Fault};
-use super::generation::Origin;
+use super::generation::{Generation, Origin};
 use super::history::Kept;
-use super::plugins::{ApplyError, Plugins, Sent, Settings, lines};
+use super::plugins::{ApplyError, Care, Plugins, Sent, Settings, lines};
 use crate::model::time::Clock;
 use crate::store::StoreError;
 
@@ -67,8 +69,15 @@ impl Plugins {
             return self.start_from_kept(latest).await;
         }
         let sent = Sent { text, format: DocumentFormat::Toml, origin: Origin::File };
-        match (self.apply(sent, false).await, latest) {
-            (Ok(_), _) => Ok(()),
+        let applied = match &latest {
+            Some(_) => self.apply(sent, false).await,
+            None => self.apply_alone(&sent, Care::WhatRuns).await,
+        };
+        match (applied, latest) {
+            (Ok(generation), _) => {
+                complain(&generation);
+                Ok(())
+            }
             (Err(error), Some(latest)) => {
                 tracing::error!(path = shown, "the last good set of plugins goes on: {error}");
                 let refused = self.refused();
@@ -96,7 +105,20 @@ impl Plugins {
 
     async fn start_from_kept(&self, latest: Kept) -> Result<(), StartError> {
         let number = latest.number;
-        self.resume(latest).await.map(drop).map_err(|faults| StartError::Lost { number, faults })
+        let resumed = self.resume(latest, Care::WhatRuns).await;
+        complain(&*resumed.map_err(|faults| StartError::Lost { number, faults })?);
+        Ok(())
+    }
+}
+
+fn complain(generation: &Generation) {
+    for fault in generation.broken.iter().flat_map(|broken| &broken.faults) {
+        tracing::error!(
+            pointer = fault.pointer,
+            plugin.name = fault.plugin,
+            "a plugin cannot be loaded, the others run: {}",
+            fault.message
+        );
     }
 }
 

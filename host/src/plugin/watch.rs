@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::document::{Document, DocumentFormat};
 use super::generation::Origin;
 use super::plugins::{ApplyError, Plugins, Sent};
-use super::source::Source;
+use super::source::{Signed, Source};
 
 /// Editors write in several steps; what comes within this counts once.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -101,8 +101,8 @@ async fn apply(plugins: &Plugins, path: &Path) {
     }
 }
 
-/// A digest over the document's text and over the size and age of each component that it
-/// names.
+/// A digest over the document's text and over the size and age of each file that it names:
+/// components and signatures.
 pub async fn look(path: &Path, base: Option<PathBuf>) -> Seen {
     let text = tokio::fs::read_to_string(path).await.ok()?;
     let mut hasher = Sha256::new_with_prefix(&text);
@@ -111,12 +111,15 @@ pub async fn look(path: &Path, base: Option<PathBuf>) -> Seen {
         Err((_, readable)) => readable,
     };
     for wanted in wanted {
-        let Source::File(file) = wanted.source else { continue };
-        let file = base.as_deref().unwrap_or(Path::new("/")).join(file);
-        if let Ok(about) = tokio::fs::metadata(&file).await {
-            hasher.update(about.len().to_le_bytes());
-            let age = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-            hasher.update(age.unwrap_or_default().as_nanos().to_le_bytes());
+        let component = if let Source::File(file) = wanted.source { Some(file) } else { None };
+        let signature = if let Some(Signed::File(file)) = wanted.signature { Some(file) } else { None };
+        for file in component.into_iter().chain(signature) {
+            let file = base.as_deref().unwrap_or(Path::new("/")).join(file);
+            if let Ok(about) = tokio::fs::metadata(&file).await {
+                hasher.update(about.len().to_le_bytes());
+                let age = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+                hasher.update(age.unwrap_or_default().as_nanos().to_le_bytes());
+            }
         }
     }
     Some(hasher.finalize().into())

@@ -12,10 +12,9 @@ pub const LONGEST: usize = 7999;
 pub struct Listener(PgListener);
 
 impl Listener {
-    /// The next word. Connects again by itself when the connection is lost; what was said
-    /// meanwhile is lost with it. Fails when it cannot connect.
-    pub async fn next(&mut self) -> Result<String, StoreError> {
-        Ok(self.0.recv().await?.payload().to_owned())
+    /// The next word; `None` when the connection is lost, and what is said from then on with it.
+    pub async fn next(&mut self) -> Result<Option<String>, StoreError> {
+        Ok(self.0.try_recv().await?.map(|word| word.payload().to_owned()))
     }
 }
 

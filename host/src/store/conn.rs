@@ -1,6 +1,7 @@
 //! A connection to either database, and the macro that writes a query once for both.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
@@ -8,6 +9,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
 
 use super::elsewhere::Elsewhere;
 use super::error::StoreError;
+use super::others::{Moved, Others};
 use super::queue_versions::{Entered, QueueVersions};
 use super::writer::{Durability, Writer};
 use crate::model::ids::RuntimeId;
@@ -17,6 +19,7 @@ use crate::model::ids::RuntimeId;
 pub struct Db {
     pub(super) pool: Pool,
     pub(super) versions: QueueVersions,
+    pub(super) others: Arc<Others>,
 }
 
 #[derive(Clone)]
@@ -220,10 +223,13 @@ impl Db {
         if entered.is_empty() {
             return Ok(transaction.commit().await?);
         }
-        let versions = self.versions.clone();
+        let (versions, others) = (self.versions.clone(), self.others.clone());
         let committing = tokio::spawn(async move {
             let committed = transaction.commit().await;
             versions.entered(&entered);
+            for entry in &entered {
+                others.note(Moved::Queue(entry.queue()));
+            }
             committed
         });
         Ok(committing.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
@@ -242,7 +248,7 @@ impl Db {
     pub fn outside_changes(&self) -> Option<u64> {
         match &self.pool {
             Pool::Sqlite { elsewhere, .. } => Some(elsewhere.changes()),
-            Pool::Postgres(_) => None,
+            Pool::Postgres(_) => self.others.changes(),
         }
     }
 

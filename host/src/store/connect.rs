@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -114,7 +115,7 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
     let versions = QueueVersions::default();
     let elsewhere = Elsewhere::new(&file);
     let (writer, _) = Writer::start(writer, versions.clone(), elsewhere.clone());
-    Ok(Db { pool: Pool::Sqlite { readers, writer, elsewhere }, versions })
+    Ok(Db { pool: Pool::Sqlite { readers, writer, elsewhere }, versions, others: Arc::default() })
 }
 
 async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
@@ -127,7 +128,7 @@ async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
         .connect_with(connect)
         .await?;
     POSTGRES.run(&pool).await?;
-    Ok(Db { pool: Pool::Postgres(pool), versions: QueueVersions::default() })
+    Ok(Db { pool: Pool::Postgres(pool), versions: QueueVersions::default(), others: Arc::default() })
 }
 
 /// Folds the log back on a connection of its own, so that no writer waits for it.

@@ -13,9 +13,11 @@ pub struct GenerationRow {
     /// `built_in`, `file`, `api` or `rollback`.
     pub origin: String,
     pub applied_at: Time,
+    pub reason: Option<String>,
+    pub gave_up: Option<String>,
 }
 
-from_row!(GenerationRow { number, digest, document, origin, applied_at });
+from_row!(GenerationRow { number, digest, document, origin, applied_at, reason, gave_up });
 
 /// A plugin of a set, in the set's order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,7 +32,8 @@ pub struct MemberRow {
 from_row!(MemberRow { generation, position, name, version, sha256 });
 
 pub async fn find_latest(conn: &mut Conn) -> Result<Option<GenerationRow>, StoreError> {
-    const SQL: &str = "SELECT number, digest, document, origin, applied_at FROM plugin_generation
+    const SQL: &str = "SELECT number, digest, document, origin, applied_at, reason, gave_up
+        FROM plugin_generation
         ORDER BY number DESC LIMIT 1";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).fetch_optional(c).await)?)
 }
@@ -48,14 +51,15 @@ pub async fn find_latest_number(conn: &mut Conn) -> Result<Option<i64>, StoreErr
 }
 
 pub async fn find(conn: &mut Conn, number: i64) -> Result<Option<GenerationRow>, StoreError> {
-    const SQL: &str =
-        "SELECT number, digest, document, origin, applied_at FROM plugin_generation WHERE number = $1";
+    const SQL: &str = "SELECT number, digest, document, origin, applied_at, reason, gave_up
+        FROM plugin_generation WHERE number = $1";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(number).fetch_optional(c).await)?)
 }
 
 /// Newest first.
 pub async fn list(conn: &mut Conn) -> Result<Vec<GenerationRow>, StoreError> {
-    const SQL: &str = "SELECT number, digest, document, origin, applied_at FROM plugin_generation
+    const SQL: &str = "SELECT number, digest, document, origin, applied_at, reason, gave_up
+        FROM plugin_generation
         ORDER BY number DESC";
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).fetch_all(c).await)?)
 }
@@ -69,14 +73,17 @@ pub async fn list_members(conn: &mut Conn, number: Option<i64>) -> Result<Vec<Me
 
 /// Whether the number was free.
 pub async fn insert(conn: &mut Conn, row: &GenerationRow) -> Result<bool, StoreError> {
-    const SQL: &str = "INSERT INTO plugin_generation (number, digest, document, origin, applied_at)
-        VALUES ($1, $2, $3, $4, $5) ON CONFLICT (number) DO NOTHING";
+    const SQL: &str =
+        "INSERT INTO plugin_generation (number, digest, document, origin, applied_at, reason, gave_up)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (number) DO NOTHING";
     let inserted = on_conn!(conn, |c| sqlx::query(SQL)
         .bind(row.number)
         .bind(&row.digest)
         .bind(&row.document)
         .bind(&row.origin)
         .bind(row.applied_at)
+        .bind(&row.reason)
+        .bind(&row.gave_up)
         .execute(c)
         .await
         .map(|done| done.rows_affected()))?;

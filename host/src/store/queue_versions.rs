@@ -24,6 +24,10 @@ pub struct Entered {
 }
 
 impl Entered {
+    pub(super) fn queue(&self) -> RuntimeId {
+        self.runtime
+    }
+
     pub(super) fn task(task: &Task) -> Self {
         Self { runtime: task.runtime_id, source: Some(task.source()) }
     }

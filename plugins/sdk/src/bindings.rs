@@ -9,7 +9,7 @@
     reason = "written by wit-bindgen; the public items are re-exported with their docs"
 )]
 
-/// What every stage shares, and the log.
+/// What every stage shares, and what a plugin may import. A component declares what it uses.
 pub mod shared {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -18,6 +18,11 @@ pub mod shared {
             world shared {
                 import switchyard:plugin/types@1.0.0;
                 import switchyard:plugin/log@1.0.0;
+                import switchyard:plugin/kv@1.0.0;
+                import switchyard:plugin/http@1.0.0;
+                import switchyard:plugin/secrets@1.0.0;
+                import switchyard:plugin/clock@1.0.0;
+                import switchyard:plugin/random@1.0.0;
             }
         ",
         additional_derives: [PartialEq, Eq],

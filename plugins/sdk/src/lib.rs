@@ -23,10 +23,11 @@
 //!
 //! The crate's type is `cdylib` (and `rlib`, where it has integration tests); its `build.rs`
 //! calls `switchyard_sdk_build::guest()`. Built for `wasm32-unknown-unknown` and encoded, it
-//! is a component that imports nothing but what the plugin uses of the log.
+//! is a component that imports nothing but what the plugin uses of [`log`], which is free, and
+//! of [`kv`], [`http`], [`secrets`], [`clock`] and [`random`], each of which the operator grants.
 //!
-//! A call runs in a fresh instance: statics are as they were at the start, there is no clock,
-//! no file and no network, and a panic stops only this call.
+//! A call runs in a fresh instance: statics are as they were at the start, there is no file
+//! and no socket, and a panic stops only this call.
 
 #![warn(missing_docs)]
 
@@ -41,7 +42,14 @@ mod stages;
 #[doc(hidden)]
 pub mod bindings;
 
+pub mod clock;
+pub mod http;
+pub mod kv;
 pub mod log;
+pub mod random;
+pub mod secrets;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 
 pub use bindings::shared::switchyard::plugin::types::{Attribute, Call, Failure, Repo, TaskKind};
 pub use plugin::{Description, Plugin};

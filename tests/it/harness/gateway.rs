@@ -159,6 +159,11 @@ impl Gateway {
         self.process.borrow().signal(signal);
     }
 
+    /// What its process holds in memory.
+    pub fn resident_kib(&self) -> u64 {
+        self.process.borrow().resident_kib()
+    }
+
     /// The owner of [`Gateway::workspace`].
     pub fn user(&self) -> Client {
         self.owner.clone()
@@ -178,6 +183,11 @@ impl Gateway {
     /// An operator, who talks to the admin listener.
     pub fn admin(&self) -> Client {
         Client { operator: true, workspace: Uuid::nil(), ..self.bearer(&self.admin_token) }
+    }
+
+    /// Address and token of the admin listener, for a program that talks to it.
+    pub fn admin_access(&self) -> (String, String) {
+        (self.addresses.read().unwrap().admin.clone(), self.admin_token.clone())
     }
 
     /// The folder that holds its data; files a test hands to it may lie there too.

@@ -66,6 +66,13 @@ impl Process {
         self.end(Signal::SIGKILL);
     }
 
+    /// What it holds in memory, as the kernel counts it.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(self.pid, signal).unwrap();
     }

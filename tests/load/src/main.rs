@@ -6,6 +6,7 @@
 mod connection;
 mod fleet;
 mod process;
+mod reload;
 mod report;
 mod scenario;
 mod socket;
@@ -58,6 +59,12 @@ struct Args {
     /// next one when the last was answered (closed loop)
     #[arg(long, default_value_t = 0)]
     rate: u32,
+    /// Where the server's operators reach it, for `reload`
+    #[arg(long, value_name = "URL", requires = "admin_token")]
+    admin_url: Option<String>,
+    /// An admin token
+    #[arg(long, env = "SWITCHYARD_ADMIN_TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
     /// The server's process, whose CPU and memory are then reported
     #[arg(long)]
     pid: Option<u32>,
@@ -95,10 +102,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
         rate: args.rate,
     };
     let target = connection::Target::new(&args.base_url, &args.token)?;
+    let admin = match (&args.admin_url, &args.admin_token) {
+        (Some(url), Some(token)) => Some(connection::Target::new(url, token)?),
+        _ => None,
+    };
     let fleet = Fleet::register(&target, &args.workspace, args.daemons, args.runtimes).await?;
     let mut reports: Vec<Report> = Vec::new();
     for scenario in &args.scenario {
-        let report = scenario::run(*scenario, &target, &fleet, bounds, args.pid).await;
+        let report = scenario::run(*scenario, &target, admin.as_ref(), &fleet, bounds, args.pid).await;
         let report = report.with_context(|| format!("the scenario {scenario:?} could not be run"))?;
         print!("{}", report.table());
         reports.push(report);

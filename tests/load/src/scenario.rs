@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hyper::Method;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connection::{Answer, Connection, Target};
 use crate::fleet::{self, Fleet, Runtime};
 use crate::report::{Report, Seen};
-use crate::{Bounds, process, socket};
+use crate::{Bounds, process, reload, socket};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Scenario {
@@ -23,6 +24,8 @@ pub enum Scenario {
     Poll,
     /// Claims, with a task waiting for each
     Claim,
+    /// Claims as before, while a plugin's settings change all the time
+    Reload,
     /// Whole lives: claim, start, two messages, usage, complete
     Life,
     /// From an enqueue to the daemon's hold of the task, woken over its WebSocket
@@ -66,17 +69,28 @@ impl Course {
 pub async fn run(
     scenario: Scenario,
     target: &Target,
+    admin: Option<&Target>,
     fleet: &Fleet,
     bounds: Bounds,
     pid: Option<u32>,
 ) -> anyhow::Result<Report> {
     let runtimes: Arc<[Runtime]> = fleet.runtimes().into();
     let stocked = match scenario {
-        Scenario::Claim | Scenario::Life => stock(target, fleet, &runtimes, bounds).await?,
+        Scenario::Claim | Scenario::Reload | Scenario::Life => {
+            stock(target, fleet, &runtimes, bounds).await?
+        }
         Scenario::Heartbeat | Scenario::Poll | Scenario::Wakeup => bounds.requests,
     };
     let before = pid.and_then(process::used);
     let course = Arc::new(Course::new(Bounds { requests: stocked, ..bounds }));
+    let (stop, stopping) = watch::channel(false);
+    let operator = match scenario {
+        Scenario::Reload => {
+            let admin = admin.context("`reload` needs --admin-url and --admin-token")?.clone();
+            Some(tokio::spawn(async move { reload::operate(&admin, stopping).await }))
+        }
+        _ => None,
+    };
     let mut clients = JoinSet::new();
     for client in 0..bounds.clients {
         let (target, runtimes, course) = (target.clone(), runtimes.clone(), course.clone());
@@ -86,7 +100,9 @@ pub async fn run(
             match scenario {
                 Scenario::Heartbeat => heartbeats(&target, &runtimes, &course).await,
                 Scenario::Poll => polls(&target, &runtimes, &course).await,
-                Scenario::Claim => claims(&target, &runtimes, &course, client, false).await,
+                Scenario::Claim | Scenario::Reload => {
+                    claims(&target, &runtimes, &course, client, false).await
+                }
                 Scenario::Life => claims(&target, &runtimes, &course, client, true).await,
                 Scenario::Wakeup => socket::wakeups(&target, &workspace, &runtimes, &course, client).await,
             }
@@ -97,6 +113,10 @@ pub async fn run(
         seen.merge(client.context("a client broke off")?);
     }
     let took = course.began.elapsed();
+    let _ = stop.send(true);
+    if let Some(operator) = operator {
+        seen.merge(operator.await.context("the operator broke off")??);
+    }
     let after = pid.and_then(process::used);
     let done = course.done.load(Ordering::Relaxed);
     Ok(Report::new(&format!("{scenario:?}").to_lowercase(), took, done, seen, before, after))

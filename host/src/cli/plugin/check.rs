@@ -8,6 +8,8 @@ use crate::model::time::Clock;
 use crate::plugin::document::DocumentFormat;
 use crate::plugin::generation::{Generation, Origin};
 use crate::plugin::plugins::{ApplyError, Plugins, Sent, Settings};
+use crate::plugin::reach::Outside;
+use crate::plugin::rules::Rules;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -38,8 +40,13 @@ pub async fn make(
     file: Option<&Path>,
 ) -> anyhow::Result<std::sync::Arc<Generation>> {
     let cache = tempfile::tempdir()?;
-    let settings =
-        Settings { cache_dir: cache.path().to_owned(), document: file.map(Path::to_owned), db: None };
+    let settings = Settings {
+        cache_dir: cache.path().to_owned(),
+        document: file.map(Path::to_owned),
+        db: None,
+        outside: Outside::of_a_tool(),
+        rules: Rules::default(),
+    };
     let plugins = Plugins::idle(settings, Clock::system())?;
     match plugins.apply(Sent { text, format, origin: Origin::Api }, false).await {
         Ok(generation) => Ok(generation),

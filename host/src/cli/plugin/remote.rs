@@ -80,11 +80,14 @@ pub async fn generations(access: &Access) -> anyhow::Result<()> {
             members(generation, "plugins").iter().map(|plugin| word(plugin, "name")).collect();
         println!(
             "{mark} {:>4}  {}  {:<8}  {}",
-            generation["generation"],
+            generation["generation"].to_string(),
             word(generation, "applied_at"),
             word(generation, "origin"),
             names.join(", ")
         );
+        if let Some(reason) = generation["reason"].as_str() {
+            println!("        {reason}");
+        }
     }
     Ok(())
 }
@@ -98,16 +101,40 @@ pub async fn rollback(rollback: &Rollback) -> anyhow::Result<()> {
 pub async fn trace(trace: &Trace) -> anyhow::Result<()> {
     let path = format!("/admin/tasks/{}/enrichment", trace.task);
     let shown = send(trace.access.request(Method::GET, &path)).await?;
-    println!("claimed {}, generation {}", word(&shown, "at"), shown["generation"]);
+    println!(
+        "claimed {}, generation {}, on {}",
+        word(&shown, "at"),
+        shown["generation"],
+        word(&shown, "node")
+    );
     for step in members(&shown, "steps") {
+        let number = |name: &str| step[name].as_u64().unwrap_or_default();
+        let digest = word(step, "sha256");
         println!(
-            "  {:<20} {:<16} {:<9} {} µs",
+            "  {:<20} {:<8} {}  {:<16} {:<9} {} µs",
             word(step, "plugin"),
+            word(step, "version"),
+            digest.get(..12).unwrap_or(digest),
             word(step, "stage"),
             word(step, "outcome"),
-            step["instantiate_us"].as_u64().unwrap_or_default()
-                + step["guest_us"].as_u64().unwrap_or_default(),
+            number("instantiate_us") + number("guest_us") + number("host_us"),
         );
+        println!(
+            "    waited {} µs, made in {} µs, ran {} µs, host calls {} µs, {} KiB of memory, {} bytes in, {} out",
+            number("queue_us"),
+            number("instantiate_us"),
+            number("guest_us"),
+            number("host_us"),
+            number("peak_memory_bytes").div_ceil(1024),
+            number("bytes_in"),
+            number("bytes_out"),
+        );
+        if let Some(replaces) = step.get("replaces").and_then(Value::as_str) {
+            println!("    canary in place of {replaces}");
+        }
+        if let Some(would) = step.get("would").and_then(Value::as_str) {
+            println!("    would have come to: {would}");
+        }
         if let Some(message) = step.get("message").and_then(Value::as_str) {
             println!("    {}: {message}", word(step, "code"));
         }
@@ -119,14 +146,14 @@ pub async fn trace(trace: &Trace) -> anyhow::Result<()> {
 }
 
 impl Access {
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}{path}", self.admin_url.trim_end_matches('/'));
         outbound::client().request(method, url).bearer_auth(&self.admin_token)
     }
 }
 
 /// The answer's JSON; a refusal is an error that names every fault.
-async fn send(request: RequestBuilder) -> anyhow::Result<Value> {
+pub(super) async fn send(request: RequestBuilder) -> anyhow::Result<Value> {
     let response = request.send().await.context("the gateway does not answer; is --admin-url right?")?;
     let status = response.status();
     let body: Value =
@@ -144,32 +171,50 @@ async fn send(request: RequestBuilder) -> anyhow::Result<Value> {
     bail!("{status}: {}", word(&body, "error"));
 }
 
-fn told(fault: &Value) -> String {
+pub(super) fn told(fault: &Value) -> String {
     let place = word(fault, "pointer");
     format!("{}: {}", if place.is_empty() { "(document)" } else { place }, word(fault, "message"))
 }
 
 fn show(body: &Value) {
     println!("generation {}, applied {}", body["generation"], word(body, "applied_at"));
+    if let Some(reason) = body["reason"].as_str() {
+        println!("  {reason}");
+    }
     for plugin in members(body, "plugins") {
         let stages: Vec<&str> = members(plugin, "stages").iter().filter_map(Value::as_str).collect();
         let digest = word(plugin, "sha256");
         println!(
-            "  {:<20} {:<8} {}  {}  {} calls, breaker {}",
+            "  {:<20} {:<8} {}  {}  {}{} calls, breaker {}",
             word(plugin, "name"),
             word(plugin, "version"),
             digest.get(..12).unwrap_or(digest),
             stages.join(", "),
+            role(plugin),
             plugin["counters"]["calls"],
             word(plugin, "breaker"),
         );
     }
+    for plugin in members(body, "broken") {
+        println!("  {:<20} cannot be loaded", word(plugin, "name"));
+        for fault in members(plugin, "faults") {
+            println!("    {}", told(fault));
+        }
+    }
 }
 
-fn members<'a>(body: &'a Value, name: &str) -> &'a [Value] {
+fn role(plugin: &Value) -> String {
+    match word(plugin, "role") {
+        "shadow" => "shadow, ".to_owned(),
+        "canary" => format!("canary for {}% of {}, ", plugin["canary"], word(plugin, "replaces")),
+        _ => String::new(),
+    }
+}
+
+pub(super) fn members<'a>(body: &'a Value, name: &str) -> &'a [Value] {
     body.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn word<'a>(body: &'a Value, name: &str) -> &'a str {
+pub(super) fn word<'a>(body: &'a Value, name: &str) -> &'a str {
     body.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -8,16 +8,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::enrich::trace::Trace;
+use crate::claim::elsewhere;
 use crate::http::body::Body;
 use crate::http::error::Error;
 use crate::model::ids::TaskId;
 use crate::model::time::seconds;
 use crate::plugin::document::DocumentFormat;
 use crate::plugin::generation::{Generation, Origin};
-use crate::plugin::history::Kept;
 use crate::plugin::plugins::{ApplyError, RollbackError, Sent};
-use crate::store::StoreError;
+use crate::plugin::rollout::Role;
 
 /// A document over this is refused unread.
 const MAX_DOCUMENT: usize = 1 << 20;
@@ -65,24 +64,6 @@ pub async fn apply(
     Ok(Json(shown))
 }
 
-/// `GET /admin/plugins/generations`: newest first.
-pub async fn generations(app: App) -> Result<Json<Value>, Error> {
-    let running = app.plugins.snapshot().number;
-    let kept = app.plugins.generations().await.map_err(unreadable)?;
-    let list: Vec<Value> = kept.iter().map(|kept| summary(kept, running)).collect();
-    Ok(Json(json!({"generations": list})))
-}
-
-/// `GET /admin/plugins/generations/{number}`: with its document, to compare or to send again.
-pub async fn generation(app: App, Path(number): Path<String>) -> Result<Json<Value>, Error> {
-    let number: u64 = number.parse().map_err(|_| Error::bad_request("invalid generation"))?;
-    let kept = app.plugins.find(number).await.map_err(unreadable)?;
-    let kept = kept.ok_or_else(|| Error::not_found(RollbackError::Unknown(number).to_string()))?;
-    let mut shown = summary(&kept, app.plugins.snapshot().number);
-    shown["document"] = serde_json::from_str(&kept.document).unwrap_or_default();
-    Ok(Json(shown))
-}
-
 #[derive(Deserialize)]
 pub struct RollbackBody {
     generation: Option<u64>,
@@ -94,12 +75,17 @@ pub async fn rollback(app: App, Body(wanted): Body<RollbackBody>) -> Result<Json
     Ok(Json(body(&*app.plugins.rollback(number).await?)))
 }
 
-/// `GET /admin/tasks/{taskId}/enrichment`
-pub async fn enrichment(app: App, Path(id): Path<String>) -> Result<Json<Trace>, Error> {
+/// `GET /admin/tasks/{taskId}/enrichment`: of the latest claim, whichever node answered it.
+pub async fn enrichment(app: App, Path(id): Path<String>) -> Result<Json<Value>, Error> {
     let id = TaskId::parse(&id).ok_or_else(|| Error::bad_request("invalid task_id"))?;
-    let trace = app.traces.find(&id.to_string());
-    let trace = trace.ok_or_else(|| Error::not_found("no trace of this task is kept"))?;
-    Ok(Json(Trace::clone(&trace)))
+    if let Some(trace) = app.traces.find(&id.to_string()) {
+        let mut shown = serde_json::to_value(&*trace).unwrap_or_default();
+        shown["node"] = app.plugins.node_name().into();
+        return Ok(Json(shown));
+    }
+    let found = elsewhere::find(&app, id).await;
+    let found = found.map_err(|error| Error::internal("failed to ask the other nodes", error))?;
+    found.map(Json).ok_or_else(|| Error::not_found("no trace of this task is kept"))
 }
 
 fn format_of(headers: &HeaderMap) -> Result<DocumentFormat, Error> {
@@ -116,40 +102,37 @@ fn format_of(headers: &HeaderMap) -> Result<DocumentFormat, Error> {
 
 fn body(generation: &Generation) -> Value {
     let plugins = generation.plugins.iter().map(|plugin| {
-        json!({
+        let mut shown = json!({
             "name": plugin.name,
             "version": plugin.version,
             "sha256": plugin.sha256,
+            "source": plugin.origin.source,
+            "signed_by": plugin.origin.signed_by,
             "stages": plugin.stages,
-            "on_error": plugin.on_error,
+            "role": plugin.role.as_str(),
+            "required": plugin.policy.required,
+            "match": plugin.policy.matching,
+            "on_error": plugin.policy.on_error,
             "limits": plugin.limits,
             "grants": plugin.grants,
             "breaker": plugin.breaker_state(),
             "counters": plugin.counters(),
-        })
+        });
+        if let Role::Canary { percent, replaces } = &plugin.role {
+            shown["canary"] = (*percent).into();
+            shown["replaces"] = replaces.as_str().into();
+        }
+        shown
     });
     json!({
         "generation": generation.number,
         "digest": generation.digest,
         "origin": generation.origin,
+        "reason": generation.reason,
         "applied_at": seconds(generation.applied_at),
         "plugins": plugins.collect::<Vec<_>>(),
+        "broken": generation.broken,
     })
-}
-
-fn summary(kept: &Kept, running: u64) -> Value {
-    json!({
-        "generation": kept.number,
-        "digest": kept.digest,
-        "origin": kept.origin,
-        "applied_at": seconds(kept.applied_at),
-        "running": kept.number == running,
-        "plugins": kept.members,
-    })
-}
-
-fn unreadable(error: StoreError) -> Error {
-    Error::internal("failed to load generations", error)
 }
 
 impl From<ApplyError> for Error {

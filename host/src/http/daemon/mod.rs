@@ -15,7 +15,7 @@ mod workspaces;
 
 use axum::Json;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::from_fn;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
@@ -31,7 +31,7 @@ const BODY_LIMIT: usize = 1 << 20;
 const OUTPUT_LIMIT: usize = 32 << 20;
 
 /// Authentication comes before matching: an unknown path without a token is a 401.
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let output = DefaultBodyLimit::max(OUTPUT_LIMIT);
     let mut routes = OpenApiRouter::new()
         .routes(routes!(register::register))
@@ -66,7 +66,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
     let routes = routes
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .fallback(guard::page_not_found)
-        .layer(from_fn_with_state(app.clone(), guard::daemon_plane));
+        .layer(from_fn(guard::daemon_plane));
     OpenApiRouter::new().nest("/api/daemon", routes)
 }
 

@@ -30,11 +30,11 @@ pub(super) fn on_agents() -> OpenApiRouter<App> {
 }
 
 /// Routes of their own.
-pub(super) fn routes(app: &App) -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(alone_scoped(app, routes!(snapshot)))
-        .routes(alone_scoped(app, routes!(run_counts)))
-        .routes(alone_scoped(app, routes!(days)))
+        .routes(alone_scoped(routes!(snapshot)))
+        .routes(alone_scoped(routes!(run_counts)))
+        .routes(alone_scoped(routes!(days)))
 }
 
 /// Every task of the agent, newest first.

@@ -36,7 +36,7 @@ const DESCRIPTION_CHARS: usize = 255;
 /// The most characters of a name, which every database can index.
 const NAME_CHARS: usize = 255;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, agent_update::update))
@@ -44,7 +44,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(agent_archive::on_agents())
         .merge(agent_env::on_agents())
         .merge(agent_skills::on_agents());
-    mount_scoped(app, "/api/agents", routes)
+    mount_scoped("/api/agents", routes)
 }
 
 #[derive(Deserialize)]

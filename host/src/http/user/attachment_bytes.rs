@@ -33,10 +33,10 @@ const FRAMED: HeaderValue = HeaderValue::from_static(
      connect-src 'self' wss:; frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'",
 );
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(framed(alone(app, routes!(download))))
-        .routes(framed(alone_scoped(app, routes!(content))))
+        .routes(framed(alone(routes!(download))))
+        .routes(framed(alone_scoped(routes!(content))))
         .routes(routes!(upload))
 }
 

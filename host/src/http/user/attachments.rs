@@ -17,8 +17,8 @@ use crate::model::attachment::{Attachment, AttachmentBody};
 use crate::model::ids::AttachmentId;
 use crate::store::{StoreError, attachments};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(alone_scoped(app, routes!(find, delete)))
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(alone_scoped(routes!(find, delete)))
 }
 
 /// What goes under `/api/issues`.

@@ -25,7 +25,7 @@ use crate::model::time::seconds;
 use crate::store::autopilot_settings::{self, Outlook};
 use crate::store::{Conn, StoreError, triggers as stored_triggers, users};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(find, change, delete))
@@ -34,7 +34,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(triggers::on_autopilots())
         .merge(autopilot_runs::on_autopilots())
         .merge(webhooks::on_autopilots());
-    mount_scoped(app, "/api/autopilots", routes)
+    mount_scoped("/api/autopilots", routes)
 }
 
 /// Limit and offset of a list of runs or deliveries.

@@ -21,15 +21,15 @@ use crate::model::ids::{AgentId, ChatSessionId, TaskId, parse_uuid};
 use crate::model::time::seconds;
 use crate::store::chats;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let sessions = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(find, rename, delete))
         .routes(routes!(pending_task))
         .routes(routes!(read))
         .merge(chat_messages::on_sessions());
-    let pending = OpenApiRouter::new().routes(alone_scoped(app, routes!(pending_tasks)));
-    mount_scoped(app, "/api/chat/sessions", sessions).merge(pending)
+    let pending = OpenApiRouter::new().routes(alone_scoped(routes!(pending_tasks)));
+    mount_scoped("/api/chat/sessions", sessions).merge(pending)
 }
 
 impl From<Scope> for Talker {

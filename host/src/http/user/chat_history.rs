@@ -15,10 +15,8 @@ use crate::http::error::Error;
 use crate::http::extract::{Caller, Scope};
 use crate::store::{chats, tasks};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(alone_scoped(app, routes!(history)))
-        .routes(alone_scoped(app, routes!(thread)))
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(alone_scoped(routes!(history))).routes(alone_scoped(routes!(thread)))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -26,12 +26,12 @@ use crate::model::reaction::CommentReaction;
 use crate::store::batch::Ids;
 use crate::store::{self, Conn, StoreError, comments, task_transitions, tasks};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(comment_edit::edit, comment_edit::delete))
         .routes(routes!(resolutions::resolve, resolutions::unresolve))
         .routes(routes!(reactions::add_to_comment, reactions::remove_from_comment));
-    mount_scoped(app, "/api/comments/{commentId}", routes)
+    mount_scoped("/api/comments/{commentId}", routes)
 }
 
 /// What goes under `/api/issues`, whose prefix is mounted in `issues`.

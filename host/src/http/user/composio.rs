@@ -23,14 +23,14 @@ use crate::model::ids::ConnectionId;
 use crate::model::time::seconds;
 use crate::store::connections;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(init))
         .routes(routes!(list_toolkits))
         .routes(routes!(list))
         .routes(routes!(disconnect));
     // A browser that comes back carries no token.
-    OpenApiRouter::new().routes(routes!(callback)).merge(mount(app, "/api/integrations/composio", routes))
+    OpenApiRouter::new().routes(routes!(callback)).merge(mount("/api/integrations/composio", routes))
 }
 
 fn configured(app: &App) -> Result<&Composio, Error> {

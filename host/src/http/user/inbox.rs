@@ -20,7 +20,7 @@ use crate::model::inbox::{InboxBody, Unread};
 use crate::store::StoreError;
 use crate::store::inbox::{self, Inbox, Sweep};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(unread_count))
@@ -31,7 +31,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .routes(routes!(archive_completed))
         .routes(routes!(mark_read))
         .routes(routes!(archive));
-    mount_scoped(app, "/api/inbox", routes)
+    mount_scoped("/api/inbox", routes)
 }
 
 impl From<&Scope> for Inbox {

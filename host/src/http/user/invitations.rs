@@ -25,12 +25,12 @@ use crate::store::{StoreError, invitations, members, users, workspaces};
 /// The longest address that mail knows, which every database can index.
 const ADDRESS_BYTES: usize = 320;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(alone(app, routes!(list_mine)))
-        .routes(alone(app, routes!(show_mine)))
-        .routes(alone(app, routes!(accept)))
-        .routes(alone(app, routes!(decline)))
+        .routes(alone(routes!(list_mine)))
+        .routes(alone(routes!(show_mine)))
+        .routes(alone(routes!(accept)))
+        .routes(alone(routes!(decline)))
 }
 
 /// What goes under `/api/workspaces`, but for inviting, which shares a path with the list of members.

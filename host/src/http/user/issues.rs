@@ -20,7 +20,7 @@ use crate::model::attachment::AttachmentBody;
 use crate::model::issue_body::IssueBody;
 use crate::store::{self, workspaces};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(issue_list::list, issue_create::create))
         .routes(routes!(find, issue_update::update, delete))
@@ -42,7 +42,7 @@ pub fn routes(app: &App) -> OpenApiRouter<App> {
         .merge(timeline::on_issues())
         .merge(attachments::on_issues())
         .merge(pull_requests::on_issues());
-    mount_scoped(app, "/api/issues", routes)
+    mount_scoped("/api/issues", routes)
 }
 
 /// One issue, by its id or its identifier.

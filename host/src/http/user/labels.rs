@@ -24,9 +24,9 @@ use crate::store::{StoreError, labels};
 
 const TAKEN: &str = "a label with that name already exists";
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(find, update, delete));
-    mount_scoped(app, "/api/labels", routes)
+    mount_scoped("/api/labels", routes)
 }
 
 /// What goes under `/api/issues`.

@@ -19,13 +19,13 @@ use crate::model::user_body::UserBody;
 use crate::model::workspace::User;
 use crate::store::users;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(send_code))
         .routes(routes!(verify_code))
         .routes(routes!(logout))
         .routes(routes!(config))
-        .routes(alone(app, routes!(cli_token)))
+        .routes(alone(routes!(cli_token)))
 }
 
 #[derive(Deserialize, ToSchema)]

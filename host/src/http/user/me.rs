@@ -20,8 +20,8 @@ const LANGUAGES: [&str; 4] = ["en", "zh-Hans", "ko", "ja"];
 /// In Unicode code points.
 const DESCRIPTION_CHARS: usize = 2000;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(alone(app, routes!(show, update)))
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(alone(routes!(show, update)))
 }
 
 /// Who the caller is.

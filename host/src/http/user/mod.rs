@@ -69,7 +69,7 @@ mod uploads;
 mod webhooks;
 mod workspaces;
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::from_fn;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::document::{self, Guard};
@@ -77,64 +77,63 @@ use super::guard;
 use crate::app::App;
 
 /// The routes of the user plane, a file a noun.
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .merge(me::routes(app))
-        .merge(tokens::routes(app))
-        .merge(login::routes(app))
-        .merge(workspaces::routes(app))
-        .merge(invitations::routes(app))
-        .merge(runtimes::routes(app))
-        .merge(agents::routes(app))
-        .merge(agent_activity::routes(app))
-        .merge(skills::routes(app))
-        .merge(squads::routes(app))
-        .merge(projects::routes(app))
-        .merge(issues::routes(app))
-        .merge(tasks::routes(app))
-        .merge(comments::routes(app))
-        .merge(autopilots::routes(app))
+        .merge(me::routes())
+        .merge(tokens::routes())
+        .merge(login::routes())
+        .merge(workspaces::routes())
+        .merge(invitations::routes())
+        .merge(runtimes::routes())
+        .merge(agents::routes())
+        .merge(agent_activity::routes())
+        .merge(skills::routes())
+        .merge(squads::routes())
+        .merge(projects::routes())
+        .merge(issues::routes())
+        .merge(tasks::routes())
+        .merge(comments::routes())
+        .merge(autopilots::routes())
         .merge(webhooks::routes())
-        .merge(chat::routes(app))
-        .merge(chat_history::routes(app))
-        .merge(labels::routes(app))
-        .merge(attachments::routes(app))
-        .merge(attachment_bytes::routes(app))
-        .merge(uploads::routes(app))
-        .merge(composio::routes(app))
-        .merge(inbox::routes(app))
+        .merge(chat::routes())
+        .merge(chat_history::routes())
+        .merge(labels::routes())
+        .merge(attachments::routes())
+        .merge(attachment_bytes::routes())
+        .merge(uploads::routes())
+        .merge(composio::routes())
+        .merge(inbox::routes())
 }
 
 /// A route of its own behind a token. What it does not serve is refused before anybody is
 /// asked who they are.
-pub fn alone(app: &App, route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+pub fn alone(route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     let (schemas, mut paths, methods) = route;
     document::guarded(&mut paths, Guard::User);
-    (schemas, paths, methods.route_layer(from_fn_with_state(app.clone(), guard::user_plane)))
+    (schemas, paths, methods.route_layer(from_fn(guard::user_plane)))
 }
 
 /// As [`alone`], with the workspace from a header or the query.
-pub fn alone_scoped(app: &App, route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+pub fn alone_scoped(route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     let (schemas, mut paths, methods) = route;
     document::guarded(&mut paths, Guard::Workspace);
-    let methods = methods.route_layer(from_fn_with_state(app.clone(), guard::scoped));
-    alone(app, (schemas, paths, methods))
+    let methods = methods.route_layer(from_fn(guard::scoped));
+    alone((schemas, paths, methods))
 }
 
 /// A prefix under which everything asks for a token before it is matched.
-pub fn mount(app: &App, prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+pub fn mount(prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
     document::guarded(&mut routes.get_openapi_mut().paths, Guard::User);
-    let routes =
-        routes.fallback(guard::page_not_found).layer(from_fn_with_state(app.clone(), guard::user_plane));
+    let routes = routes.fallback(guard::page_not_found).layer(from_fn(guard::user_plane));
     OpenApiRouter::new().nest(prefix, routes)
 }
 
 /// As [`mount`], with the workspace from a header or the query.
-pub fn mount_scoped(app: &App, prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
+pub fn mount_scoped(prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
     document::guarded(&mut routes.get_openapi_mut().paths, Guard::Workspace);
     let routes = routes
         .fallback(guard::page_not_found)
-        .layer(from_fn_with_state(app.clone(), guard::scoped))
-        .layer(from_fn_with_state(app.clone(), guard::user_plane));
+        .layer(from_fn(guard::scoped))
+        .layer(from_fn(guard::user_plane));
     OpenApiRouter::new().nest(prefix, routes)
 }

@@ -22,13 +22,13 @@ use crate::model::issue::PRIORITIES;
 use crate::model::project::{PROJECT_STATUSES, Project, ProjectBody, ProjectResource};
 use crate::store::{StoreError, projects, resources as attached};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(project_search::search))
         .routes(routes!(get, update, delete))
         .merge(resources::on_projects());
-    mount_scoped(app, "/api/projects", routes)
+    mount_scoped("/api/projects", routes)
 }
 
 #[derive(Deserialize)]

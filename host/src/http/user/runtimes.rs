@@ -24,14 +24,14 @@ use crate::store::runtimes;
 /// What whoever may not delete a runtime is told.
 const NOT_YOURS: &str = "you can only delete your own runtimes";
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(update, delete))
         .routes(routes!(delete_with_agents))
         .merge(runtime_usage::on_runtimes())
         .merge(runtime_requests::on_runtimes());
-    mount_scoped(app, "/api/runtimes", routes)
+    mount_scoped("/api/runtimes", routes)
 }
 
 #[derive(Deserialize)]

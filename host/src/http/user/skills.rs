@@ -22,13 +22,13 @@ use crate::store::{Conn, StoreError, skill_files as files, skills};
 /// The most characters of a name, which every database can index.
 const NAME_CHARS: usize = 255;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update, delete))
         .merge(skill_files::on_skills())
         .merge(skill_import::on_skills());
-    mount_scoped(app, "/api/skills", routes)
+    mount_scoped("/api/skills", routes)
 }
 
 /// A skill, whole.

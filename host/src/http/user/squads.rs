@@ -20,13 +20,13 @@ use crate::model::ids::{AgentId, SquadId};
 use crate::model::squad::{LEADER, Squad, SquadBody, SquadMember};
 use crate::store::{Conn, agents, squad_members as members, squads};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update, archive))
         .merge(squad_members::on_squads())
         .merge(squad_status::on_squads());
-    mount_scoped(app, "/api/squads", routes)
+    mount_scoped("/api/squads", routes)
 }
 
 /// The squads of the workspace that are not archived, oldest first.

@@ -22,11 +22,11 @@ use crate::model::task::Task;
 use crate::model::task_body::TaskBody;
 use crate::store::{Conn, agent_targets, agents, messages, sessions, tasks};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(alone_scoped(app, routes!(cancel)))
-        .routes(alone_scoped(app, routes!(list_messages)))
-        .routes(alone_scoped(app, routes!(explain)))
+        .routes(alone_scoped(routes!(cancel)))
+        .routes(alone_scoped(routes!(list_messages)))
+        .routes(alone_scoped(routes!(explain)))
 }
 
 /// What goes under `/api/issues`.
@@ -123,7 +123,8 @@ async fn explain(app: App, scope: Scope, Path(task_id): Path<String>) -> Result<
     let mut conn = app.db.reader().await?;
     let task = find(&mut conn, &scope, id).await?;
     check_visible(&mut conn, &scope, &task).await?;
-    Ok(Json(why::explain(&mut conn, &task, app.clock.now()).await?))
+    let why = why::explain(&mut conn, &task, app.clock.now()).await?;
+    Ok(Json(why.with_trace(app.traces.find(&id.to_string()).as_deref())))
 }
 
 /// A task of the caller's workspace.

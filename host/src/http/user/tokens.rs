@@ -28,10 +28,10 @@ const RENEWED_FOR: TimeDelta = TimeDelta::days(90);
 /// The longest life that may be asked for: a century.
 const MOST_DAYS: i64 = 36_500;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let routes =
         OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(renew)).routes(routes!(revoke));
-    mount(app, "/api/tokens", routes)
+    mount("/api/tokens", routes)
 }
 
 #[derive(Serialize, ToSchema)]

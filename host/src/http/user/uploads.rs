@@ -1,9 +1,11 @@
 //! `POST /api/upload-file`: a form with a file, which goes to disk as it arrives.
 
-use axum::Json;
-use axum::extract::DefaultBodyLimit;
 use axum::extract::multipart::{Field, Multipart, MultipartRejection};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -30,10 +32,15 @@ const TEXT: usize = 1024;
 /// More parts make no sense in this form.
 const PARTS: usize = 32;
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
-    let (schemas, paths, methods) = alone(app, routes!(upload));
-    let methods = methods.layer(DefaultBodyLimit::max(app.uploads.limit()));
-    OpenApiRouter::new().routes((schemas, paths, methods))
+pub fn routes() -> OpenApiRouter<App> {
+    let (schemas, paths, methods) = alone(routes!(upload));
+    OpenApiRouter::new().routes((schemas, paths, methods.layer(from_fn(limited))))
+}
+
+/// A file may be larger than other bodies; how large, the operator says.
+async fn limited(Extension(app): Extension<App>, mut request: Request, next: Next) -> Response {
+    DefaultBodyLimit::max(app.uploads.limit()).apply(&mut request);
+    next.run(request).await
 }
 
 /// An upload that belongs to no workspace.

@@ -4,7 +4,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::from_fn;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -25,14 +25,14 @@ use crate::model::{repo_url, slug};
 use crate::store::workspaces::{self, WorkspaceChange};
 use crate::store::{StoreError, users};
 
-pub fn routes(app: &App) -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<App> {
     let of_one = OpenApiRouter::new()
         .routes(routes!(show, update, delete))
         .merge(members::on_workspaces())
         .merge(invitations::on_workspaces())
         .merge(runtime_profiles::on_workspaces())
-        .layer(from_fn_with_state(app.clone(), guard::workspace_in_path));
-    mount(app, "/api/workspaces", OpenApiRouter::new().routes(routes!(list, create)).merge(of_one))
+        .layer(from_fn(guard::workspace_in_path));
+    mount("/api/workspaces", OpenApiRouter::new().routes(routes!(list, create)).merge(of_one))
 }
 
 /// The caller's workspaces, oldest first.

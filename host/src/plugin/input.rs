@@ -1,12 +1,15 @@
 //! The input of a stage as a JSON file says it. What is JSON text in the contract is plain
 //! JSON here.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::plugin::stage::{BriefingInput, Kind, McpInput, Member, MemberKind, Repo, RepoInput, Resource};
+use super::stage::{
+    BriefingInput, ConnectedAccount, Kind, McpInput, Member, MemberKind, PrepareInput, Repo, RepoInput,
+    Resource,
+};
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum KindText {
     #[default]
@@ -15,6 +18,27 @@ enum KindText {
     Chat,
     Autopilot,
     QuickCreate,
+}
+
+/// Of `prepare`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prepare {
+    #[serde(default)]
+    kind: KindText,
+    agent_id: String,
+    owner_id: Option<String>,
+    #[serde(default)]
+    allowlist: Vec<String>,
+    #[serde(default)]
+    accounts: Vec<AccountText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountText {
+    toolkit: String,
+    account_id: String,
 }
 
 /// Of `repo-resolution`.
@@ -94,6 +118,62 @@ enum MemberKindText {
     Human,
 }
 
+/// The input of `repo-resolution`, as it is read.
+pub fn of_repos(input: &RepoInput) -> Value {
+    let resources = input.resources.iter().map(|resource| {
+        json!({
+            "id": resource.id,
+            "resource_type": resource.resource_type,
+            "resource_ref": serde_json::from_str::<Value>(&resource.resource_ref).unwrap_or_default(),
+            "label": resource.label,
+        })
+    });
+    let repos = input
+        .workspace_repos
+        .iter()
+        .map(|repo| json!({"url": repo.url, "description": repo.description, "ref": repo.reference}));
+    json!({
+        "kind": KindText::from(input.kind),
+        "resources": resources.collect::<Vec<_>>(),
+        "workspace_repos": repos.collect::<Vec<_>>(),
+    })
+}
+
+/// The input of `squad-briefing`, as it is read.
+pub fn of_briefing(input: &BriefingInput) -> Value {
+    let members = input.members.iter().map(|member| {
+        json!({
+            "kind": if member.kind == MemberKind::Agent { "agent" } else { "human" },
+            "id": member.id,
+            "name": member.name,
+            "role": member.role,
+            "archived": member.archived,
+            "skills": member.skills,
+        })
+    });
+    json!({
+        "kind": KindText::from(input.kind),
+        "squad_id": input.squad_id,
+        "squad_name": input.squad_name,
+        "squad_instructions": input.squad_instructions,
+        "leader_id": input.leader_id,
+        "leader_name": input.leader_name,
+        "members": members.collect::<Vec<_>>(),
+    })
+}
+
+impl From<Kind> for KindText {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Direct => Self::Direct,
+            Kind::Comment => Self::Comment,
+            Kind::Chat => Self::Chat,
+            Kind::Autopilot => Self::Autopilot,
+            Kind::QuickCreate => Self::QuickCreate,
+        }
+    }
+}
+
 impl From<KindText> for Kind {
     fn from(kind: KindText) -> Self {
         match kind {
@@ -102,6 +182,20 @@ impl From<KindText> for Kind {
             KindText::Chat => Self::Chat,
             KindText::Autopilot => Self::Autopilot,
             KindText::QuickCreate => Self::QuickCreate,
+        }
+    }
+}
+
+impl From<Prepare> for PrepareInput {
+    fn from(given: Prepare) -> Self {
+        let account =
+            |given: AccountText| ConnectedAccount { toolkit: given.toolkit, account_id: given.account_id };
+        Self {
+            kind: given.kind.into(),
+            agent_id: given.agent_id,
+            owner_id: given.owner_id,
+            allowlist: given.allowlist,
+            accounts: given.accounts.into_iter().map(account).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::plugin::stage::{Decision, Merged, Operation, Repo, Resolution};
+use super::stage::{Decision, Merged, Operation, PrepareOutput, Repo, Resolution};
 
 pub fn resolution(resolution: &Resolution) -> Value {
     match resolution {
@@ -17,6 +17,18 @@ pub fn merged(merged: &Merged) -> Value {
         Merged::None => json!("none"),
         Merged::Config(text) => json!({"config": parsed(text)}),
     }
+}
+
+pub fn prepared(prepared: &PrepareOutput) -> Value {
+    let apps = prepared.apps.iter().map(|app| {
+        json!({
+            "provider": app.provider,
+            "server_name": app.server_name,
+            "toolkit": app.toolkit,
+            "display_name": app.display_name,
+        })
+    });
+    json!({"overlay": prepared.overlay.as_deref().map(parsed), "apps": apps.collect::<Vec<_>>()})
 }
 
 pub fn decision(decision: &Decision) -> Value {

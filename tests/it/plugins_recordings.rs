@@ -1,0 +1,210 @@
+//! What plugins were given and gave, sampled without secrets, and played again with another
+//! component.
+
+use std::process::{Command, Output};
+
+use macro_rules_attribute::apply;
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, Reply, id_of};
+use crate::plugins_scene::{BUILT_IN, Scene, component, eventually, instructions, plugin};
+
+const EVERYTHING: &str = "[recording]\nsample = 1.0\n";
+
+async fn recordings(gateway: &Gateway, query: &str) -> Vec<Value> {
+    let list = gateway.admin().get(format!("/admin/plugins/recordings{query}")).await.ok();
+    list["recordings"].as_array().unwrap().clone()
+}
+
+async fn whole(gateway: &Gateway, recording: &Value) -> Value {
+    let id = recording["id"].as_str().unwrap();
+    gateway.admin().get(format!("/admin/plugins/recordings/{id}")).await.ok()
+}
+
+async fn recorded(gateway: &Gateway, query: &str, count: usize) -> Vec<Value> {
+    eventually("the samples are written", async || recordings(gateway, query).await.len() >= count).await;
+    let list = recordings(gateway, query).await;
+    assert_eq!(list.len(), count, "{list:?}");
+    list
+}
+
+fn echo(text: &str) -> String {
+    plugin("extra", "test-echo", &format!("config = {{ text = \"{text}\" }}"))
+}
+
+#[apply(on_both)]
+async fn what_is_wrong_with_a_recording_is_told(gateway: &Gateway) {
+    for (table, pointer, part) in [
+        ("recording = 1", "/recording", "must be a table"),
+        ("[recording]", "/recording/sample", "is required"),
+        ("[recording]\nsample = 1.5", "/recording/sample", "from 0 to 1"),
+        ("[recording]\nsample = 1\ncolour = 1", "/recording/colour", "unknown key"),
+        ("[recording]\nsample = 1\nstages = 1", "/recording/stages", "list"),
+        ("[recording]\nsample = 1\nstages = [\"nap\"]", "/recording/stages/0", "no stage"),
+        ("[recording]\nsample = 1\nkeep = 0", "/recording/keep", "from 1 to 10000"),
+    ] {
+        let answer = gateway.admin().apply(table).await.expect(422);
+        let faults = answer["faults"].as_array().unwrap();
+        assert_eq!(faults.len(), 1, "{answer}");
+        assert_eq!(faults[0]["pointer"], pointer);
+        assert!(faults[0]["message"].as_str().unwrap().contains(part), "{answer}");
+    }
+    for (query, part) in [("?limit=0", "limit"), ("?limit=x", "limit"), ("?stage=nap", "no stage")] {
+        let answer: Reply = gateway.admin().get(format!("/admin/plugins/recordings{query}")).await;
+        assert!(answer.expect(400)["error"].as_str().unwrap().contains(part));
+    }
+    gateway.admin().get("/admin/plugins/recordings/x").await.refused(400, "invalid recording");
+    let nobody = format!("/admin/plugins/recordings/{}", uuid::Uuid::new_v4());
+    gateway.admin().get(nobody).await.refused(404, "this recording is not kept");
+}
+
+#[apply(on_both)]
+async fn calls_are_recorded_without_secrets_whatever_was_granted(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    let config =
+        json!({"mcpServers": {"a": {"url": "https://h.example/p?key=s3one", "headers": {"k": "s3two"}}}});
+    gateway.change("agent", scene.world.g1, "mcp_config", config).await;
+    gateway.change("agent", scene.world.g1, "custom_env", json!({"KEY": "s3three"})).await;
+    let told = "Ask ann@example.com, password=s3four, or https://u:s3five@h.example/x";
+    gateway.change("agent", scene.world.g1, "instructions", json!(told)).await;
+    let nosy = "config = { show_claim = true, operations = [{ put-env = [\"KEY\", '\"s3six\"'] }] }
+[plugin.grants]\nview = [\"custom_env\", \"mcp_secrets\"]\nenv = [\"KEY\"]\n";
+    scene.apply(&(EVERYTHING.to_owned() + BUILT_IN + &plugin("extra", "test-echo", nosy))).await;
+    let task = scene.claimed().await;
+    assert!(instructions(&task).contains("s3three"), "the plugin itself saw it all");
+    let list = recorded(gateway, "", 3).await;
+    let mut stages: Vec<&str> = list.iter().map(|recording| recording["stage"].as_str().unwrap()).collect();
+    stages.sort_unstable();
+    assert_eq!(stages, ["enrichment", "mcp-overlay", "repo-resolution"]);
+    for recording in &list {
+        let text = whole(gateway, recording).await.to_string();
+        for secret in ["s3one", "s3two", "s3three", "s3four", "s3five", "s3six", "ann@example.com", "mat_"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    let of_extra = recorded(gateway, "?plugin=extra", 1).await;
+    let shown = whole(gateway, &of_extra[0]).await;
+    for member in ["at", "version", "sha256", "workspace_id", "times", "input", "output"] {
+        assert!(!shown[member].is_null(), "{member} of {shown}");
+    }
+    assert_eq!((&shown["outcome"], &shown["task_id"]), (&json!("ok"), &json!(id_of(&task))));
+    assert_eq!(shown["input"]["agent"]["custom_env"], json!({"KEY": "***"}));
+    assert_eq!(shown["output"]["patch"][0], json!({"put-env": {"name": "KEY", "value": "***"}}));
+    recorded(gateway, "?stage=mcp-overlay", 1).await;
+    assert_eq!(recordings(gateway, "?limit=2").await.len(), 2);
+}
+
+#[apply(on_both)]
+async fn recordings_are_bounded_and_of_the_stages_asked_for(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    let table = "[recording]\nsample = 1\nstages = [\"enrichment\"]\nkeep = 2\n";
+    scene.apply(&(table.to_owned() + BUILT_IN + &echo("x"))).await;
+    let mut last = Value::Null;
+    for _ in 0..5 {
+        let task = scene.claimed().await;
+        scene.end(&task).await;
+        last = json!(id_of(&task));
+    }
+    eventually("the last one is there", async || {
+        recordings(gateway, "").await.first().is_some_and(|newest| newest["task_id"] == last)
+    })
+    .await;
+    let list = recordings(gateway, "").await;
+    assert_eq!(list.len(), 2, "{list:?}");
+    assert!(list.iter().all(|recording| recording["stage"] == "enrichment"));
+    // Without the table, and with a share of nothing, nothing is added.
+    for document in [echo("x"), "[recording]\nsample = 0\n".to_owned() + &echo("x")] {
+        scene.apply(&document).await;
+        let task = scene.claimed().await;
+        scene.end(&task).await;
+    }
+    assert_eq!(recordings(gateway, "").await[0]["task_id"], last);
+    // A failure is recorded as one.
+    scene.apply(&(EVERYTHING.to_owned() + &plugin("extra", "test-trap", ""))).await;
+    let task = id_of(&scene.claimed().await);
+    eventually("the failure is there", async || recordings(gateway, "").await[0]["task_id"] == json!(task))
+        .await;
+    let failure = whole(gateway, &recordings(gateway, "").await[0]).await;
+    assert_eq!((&failure["outcome"], &failure["output"]), (&json!("trap"), &Value::Null));
+    assert!(failure["message"].as_str().unwrap().contains("trapped"), "{failure}");
+}
+
+fn switchyard(gateway: &Gateway, arguments: &[&str]) -> (Output, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+    let admin = gateway.admin();
+    command.current_dir(gateway.folder()).arg("plugin").args(arguments);
+    command.env("SWITCHYARD_ADMIN_URL", admin.base()).env("SWITCHYARD_ADMIN_TOKEN", &admin.token);
+    let output = command.output().unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output, told)
+}
+
+#[apply(on_both)]
+async fn a_component_is_replayed_on_what_was_recorded(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    scene.apply(&(EVERYTHING.to_owned() + BUILT_IN + &echo("one"))).await;
+    let task = scene.claimed().await;
+    scene.end(&task).await;
+    recorded(gateway, "?plugin=extra", 1).await;
+    let (output, told) = switchyard(gateway, &["recordings", "--plugin", "extra"]);
+    assert!(output.status.success() && told.contains("enrichment"), "{told}");
+    let (output, told) =
+        switchyard(gateway, &["recordings", "--stage", "enrichment", "--out", "calls.jsonl"]);
+    assert!(output.status.success() && told.contains("1 recordings"), "{told}");
+
+    let (echo, deny, trap) = (component("test-echo"), component("test-deny"), component("test-trap"));
+    let replay = |component: &str, config: Value, more: &[&str]| {
+        let config = config.to_string();
+        let first = ["replay", component, "--inputs", "calls.jsonl", "--config", config.as_str()];
+        switchyard(gateway, &[&first, more].concat())
+    };
+    let (output, told) = replay(&echo, json!({"text": "one"}), &[]);
+    assert!(output.status.success() && told.contains("1 same, 0 different, 0 failed"), "{told}");
+    let (output, told) = replay(&echo, json!({"text": "two"}), &[]);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let change = r#"{"op":"replace","path":"/patch/0/append-instructions","value":"two"}"#;
+    assert!(told.contains("0 same, 1 different") && told.contains(change), "{told}");
+    let (output, told) = replay(&echo, json!({"text": "two"}), &["--allow-differences", "--json"]);
+    assert!(output.status.success(), "{told}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["different"][0]["stage"], "enrichment");
+    let (output, told) = replay(&trap, json!({}), &["--allow-differences"]);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("1 failed") && told.contains("(trap)"), "{told}");
+
+    // Two components against each other, whatever was recorded.
+    let denial = json!({"code": "no", "reason": "because"});
+    let (output, told) = replay(&deny, denial.clone(), &["--against", &deny]);
+    assert!(output.status.success() && told.contains("1 same"), "{told}");
+    let other = json!({"text": "x"}).to_string();
+    let (output, told) = replay(&deny, denial, &["--against", &echo, "--against-config", &other]);
+    assert!(!output.status.success() && told.contains("1 different"), "{told}");
+    std::fs::write(gateway.folder().join("calls.jsonl"), "{\n").unwrap();
+    let (output, told) = replay(&echo, json!({"text": "one"}), &[]);
+    assert!(!output.status.success() && told.contains("line 1 of calls.jsonl is not a recording"), "{told}");
+}
+
+/// The commands show what the API answers.
+#[apply(on_both)]
+async fn sets_and_nodes_are_shown_in_a_shell(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    scene.apply(&echo("one")).await;
+    let task = scene.claimed().await;
+    scene.apply(&echo("two")).await;
+    let id = id_of(&task).to_string();
+    for (arguments, parts) in [
+        (&["show", "2"][..], &["\"text\": \"one\""][..]),
+        (&["diff", "2"], &["from generation 2 to 3", "replace /plugin/0/config/text \"two\""]),
+        (&["diff", "1", "2"], &["+ extra", "- mcp-overlay"]),
+        (&["nodes"], &["* ", "generation    3"]),
+        (&["trace", &id], &["extra", "enrichment", "changed", "KiB of memory", "bytes in"]),
+        (&["generations"], &["*    3"]),
+    ] {
+        let (output, told) = switchyard(gateway, arguments);
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        for part in parts {
+            assert!(told.contains(part), "{arguments:?}: no `{part}` in {told}");
+        }
+    }
+}
