@@ -25,7 +25,11 @@ pub fn direct() -> Client {
 }
 
 /// As [`direct`], to addresses that `resolver` gives and nobody else: no proxy stands between.
-pub fn pinned(resolver: Arc<dyn Resolve>, idle: Duration, idle_connections: usize) -> Client {
+pub fn pinned(
+    resolver: Arc<dyn Resolve>,
+    idle: Duration,
+    idle_connections: usize,
+) -> reqwest::Result<Client> {
     trust();
     let building = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -33,7 +37,7 @@ pub fn pinned(resolver: Arc<dyn Resolve>, idle: Duration, idle_connections: usiz
         .dns_resolver(resolver)
         .pool_idle_timeout(idle)
         .pool_max_idle_per_host(idle_connections);
-    building.build().unwrap_or_else(|error| panic!("a client for plugins could not be made: {error}"))
+    building.build()
 }
 
 fn trust() {

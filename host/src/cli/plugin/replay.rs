@@ -7,18 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::check;
+use super::{check, workbench};
 use crate::enrich::record;
 use crate::plugin::document::DocumentFormat;
 use crate::plugin::generation::Generation;
 use crate::plugin::plugin::Plugin;
-use crate::plugin::report::Report;
 use crate::plugin::stage::{Kind, Stage, Subject};
-use crate::plugin::{input, output};
 use crate::telemetry;
 
 /// A call is slower when it takes twice as long as before, and this much more.
@@ -239,27 +236,7 @@ async fn call(plugin: &Plugin, recorded: &Recorded) -> anyhow::Result<Gave> {
         agent_id: String::new(),
         kind: Kind::Direct,
     };
-    let given = &recorded.input;
-    let report: Report<Value> = match recorded.stage {
-        Stage::RepoResolution => {
-            let report = plugin.resolve_repos(&subject, &read::<input::RepoResolution>(given)?.into()).await;
-            report.map(|resolution| output::resolution(&resolution))
-        }
-        Stage::McpOverlay => {
-            let report = plugin.merge_mcp(&subject, &read::<input::Mcp>(given)?.into(), Ok).await;
-            report.map(|merged| output::merged(&merged))
-        }
-        Stage::SquadBriefing => {
-            let report = plugin.brief_squad(&subject, &read::<input::Briefing>(given)?.into()).await;
-            report.map(|text| json!(text))
-        }
-        Stage::Enrichment => {
-            let report = plugin.enrich(&subject, given.to_string(), Ok).await;
-            report.map(|decision| output::decision(&decision))
-        }
-        Stage::Finished => plugin.finished(&subject, &given.to_string()).await.map(|()| Value::Null),
-        Stage::Prepare => bail!("stage `prepare` is not called by this release"),
-    };
+    let report = workbench::call_for(plugin, &subject, recorded.stage, &recorded.input).await?;
     let micros = report.times.instantiate_us + report.times.guest_us + report.times.host_us;
     Ok(match report.result {
         Ok(value) => {
@@ -271,8 +248,4 @@ async fn call(plugin: &Plugin, recorded: &Recorded) -> anyhow::Result<Gave> {
             Gave { value: Value::Null, failure: Some(format!("{error} ({})", error.code())), micros }
         }
     })
-}
-
-fn read<T: DeserializeOwned>(given: &Value) -> anyhow::Result<T> {
-    serde_json::from_value(given.clone()).context("this is not an input of the stage")
 }

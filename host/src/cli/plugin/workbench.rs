@@ -126,29 +126,39 @@ pub async fn call(plugin: &Plugin, stage: Stage, given: &Value) -> anyhow::Resul
         agent_id: "00000000-0000-4000-8000-000000000003".to_owned(),
         kind: Kind::Direct,
     };
+    call_for(plugin, &subject, stage, given).await
+}
+
+/// As [`call`], for a task that is known.
+pub async fn call_for(
+    plugin: &Plugin,
+    subject: &Subject,
+    stage: Stage,
+    given: &Value,
+) -> anyhow::Result<Report<Value>> {
     Ok(match stage {
         Stage::RepoResolution => {
-            let report = plugin.resolve_repos(&subject, &read::<input::RepoResolution>(given)?.into()).await;
+            let report = plugin.resolve_repos(subject, &read::<input::RepoResolution>(given)?.into()).await;
             report.map(|resolution| output::resolution(&resolution))
         }
         Stage::McpOverlay => {
-            let report = plugin.merge_mcp(&subject, &read::<input::Mcp>(given)?.into(), Ok).await;
+            let report = plugin.merge_mcp(subject, &read::<input::Mcp>(given)?.into(), Ok).await;
             report.map(|merged| output::merged(&merged))
         }
         Stage::SquadBriefing => {
-            let report = plugin.brief_squad(&subject, &read::<input::Briefing>(given)?.into()).await;
+            let report = plugin.brief_squad(subject, &read::<input::Briefing>(given)?.into()).await;
             report.map(|text| json!(text))
         }
         Stage::Enrichment => {
-            let report = plugin.enrich(&subject, given.to_string(), Ok).await;
+            let report = plugin.enrich(subject, given.to_string(), Ok).await;
             report.map(|decision| output::decision(&decision))
         }
         Stage::Finished => {
-            let report = plugin.finished(&subject, &given.to_string()).await;
+            let report = plugin.finished(subject, &given.to_string()).await;
             report.map(|()| Value::Null)
         }
         Stage::Prepare => {
-            let report = plugin.prepare(&subject, &read::<input::Prepare>(given)?.into(), Ok).await;
+            let report = plugin.prepare(subject, &read::<input::Prepare>(given)?.into(), Ok).await;
             report.map(|prepared| output::prepared(&prepared))
         }
     })

@@ -99,7 +99,7 @@ impl Reach {
             Web::Network => {
                 let method = Method::from_bytes(request.method.as_bytes())
                     .map_err(|_| Refusal::new("request-invalid", "the method is none"))?;
-                let mut building = self.client().request(method, url).headers(headers).timeout(wait);
+                let mut building = self.client()?.request(method, url).headers(headers).timeout(wait);
                 if let Some(body) = request.body {
                     building = building.body(body);
                 }
@@ -152,10 +152,15 @@ impl Reach {
         Ok(headers)
     }
 
-    fn client(&self) -> &Client {
-        self.client.get_or_init(|| {
-            outbound::pinned(Arc::new(Looked(self.grants.http.clone())), IDLE, IDLE_CONNECTIONS)
-        })
+    /// There is none where the machine's certificates cannot be read.
+    fn client(&self) -> Result<&Client, Refusal> {
+        let made = self.client.get_or_init(|| {
+            let resolver = Arc::new(Looked(self.grants.http.clone()));
+            outbound::pinned(resolver, IDLE, IDLE_CONNECTIONS)
+                .inspect_err(|error| tracing::error!(%error, "a client for a plugin could not be made"))
+                .ok()
+        });
+        made.as_ref().ok_or_else(|| Refusal::new("unreachable", "the gateway cannot send requests just now"))
     }
 }
 

@@ -32,12 +32,15 @@ pub struct Outside {
     pub secrets_dir: Option<PathBuf>,
 }
 
+/// Values by plugin and key.
+pub type Memory = BTreeMap<(String, String), values::Kept>;
+
 /// Where values are kept.
 #[derive(Clone)]
 pub enum Values {
     Database(Db),
-    /// For tools: gone with the process. By plugin and key.
-    Memory(Arc<Mutex<BTreeMap<(String, String), values::Kept>>>),
+    /// For tools: gone with the process.
+    Memory(Arc<Mutex<Memory>>),
 }
 
 /// Answers that a test wrote.
@@ -73,7 +76,7 @@ pub struct Reach {
     limits: Limits,
     outside: Outside,
     /// Made at the first request: it reads the machine's certificates.
-    client: OnceLock<reqwest::Client>,
+    client: OnceLock<Option<reqwest::Client>>,
     counters: [Arc<Counters>; 2],
 }
 

@@ -1,12 +1,11 @@
 //! Values that a plugin keeps between its calls. The host names the plugin, never the guest.
 
-use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
 use thiserror::Error;
 
-use super::{Reach, Refusal, Used, Values};
+use super::{Memory, Reach, Refusal, Used, Values};
 use crate::model::time::Time;
 use crate::store::plugin_values::{self as rows, ValueRow};
 use crate::store::{Db, StoreError};
@@ -55,8 +54,8 @@ impl Reach {
             checked(key)?;
             let now = self.outside.clock.now();
             match &self.outside.values {
-                Values::Memory(_) => {
-                    Ok(self.memory(now).get(&self.place(key)).map(|kept| kept.value.clone()))
+                Values::Memory(memory) => {
+                    Ok(living(memory, now).get(&self.place(key)).map(|kept| kept.value.clone()))
                 }
                 Values::Database(db) => {
                     let found = async { rows::find(&mut db.reader().await?, &self.plugin, key, now).await };
@@ -84,7 +83,7 @@ impl Reach {
             let now = self.outside.clock.now();
             let row = ValueRow { value, expires_at: end(now, ttl_seconds) };
             match &self.outside.values {
-                Values::Memory(_) => self.set_in_memory(now, key, row),
+                Values::Memory(memory) => self.set_in_memory(memory, now, key, row),
                 Values::Database(db) => Ok(self.set_in_database(db, now, key, row).await?),
             }
         };
@@ -97,7 +96,7 @@ impl Reach {
             checked(key)?;
             let now = self.outside.clock.now();
             match &self.outside.values {
-                Values::Memory(_) => Ok(self.memory(now).remove(&self.place(key)).is_some()),
+                Values::Memory(memory) => Ok(living(memory, now).remove(&self.place(key)).is_some()),
                 Values::Database(db) => {
                     let (plugin, key) = self.place(key);
                     let deleted = db.write(move |conn| {
@@ -123,12 +122,17 @@ impl Reach {
             let now = self.outside.clock.now();
             let begun = ValueRow { value: b"0".to_vec(), expires_at: end(now, ttl_seconds) };
             match &self.outside.values {
-                Values::Memory(_) => {
-                    let kept = self.memory(now).get(&self.place(key)).cloned();
+                Values::Memory(memory) => {
+                    let kept = living(memory, now).get(&self.place(key)).cloned();
                     let before = kept
                         .map_or(begun, |kept| ValueRow { value: kept.value, expires_at: kept.expires_at });
                     let sum = sum(&before.value, by)?;
-                    self.set_in_memory(now, key, ValueRow { value: sum.to_string().into(), ..before })?;
+                    self.set_in_memory(
+                        memory,
+                        now,
+                        key,
+                        ValueRow { value: sum.to_string().into(), ..before },
+                    )?;
                     Ok(sum)
                 }
                 Values::Database(db) => Ok(self.increment_in_database(db, now, key, by, begun).await?),
@@ -150,12 +154,17 @@ impl Reach {
                 checked(text)?;
             }
             match &self.outside.values {
-                Values::Memory(_) => {
+                Values::Memory(memory) => {
                     let own = |(plugin, key): &&(String, String)| {
                         *plugin == self.plugin && key.starts_with(prefix) && key.as_str() > after
                     };
                     let limit = usize::try_from(LISTED).unwrap_or_default();
-                    Ok(self.memory(now).keys().filter(own).take(limit).map(|(_, key)| key.clone()).collect())
+                    Ok(living(memory, now)
+                        .keys()
+                        .filter(own)
+                        .take(limit)
+                        .map(|(_, key)| key.clone())
+                        .collect())
                 }
                 Values::Database(db) => {
                     let found = async {
@@ -214,17 +223,14 @@ impl Reach {
         .await
     }
 
-    fn memory(&self, now: Time) -> MutexGuard<'_, BTreeMap<(String, String), Kept>> {
-        let Values::Memory(values) = &self.outside.values else {
-            unreachable!("asked for only when values are in memory")
-        };
-        let mut values = values.lock().unwrap_or_else(PoisonError::into_inner);
-        values.retain(|_, kept| kept.expires_at.is_none_or(|end| end > now));
-        values
-    }
-
-    fn set_in_memory(&self, now: Time, key: &str, row: ValueRow) -> Result<(), Refusal> {
-        let mut values = self.memory(now);
+    fn set_in_memory(
+        &self,
+        memory: &Mutex<Memory>,
+        now: Time,
+        key: &str,
+        row: ValueRow,
+    ) -> Result<(), Refusal> {
+        let mut values = living(memory, now);
         let own = values.iter().filter(|((plugin, other), _)| *plugin == self.plugin && other != key);
         let (keys, bytes) = own.fold((0, 0), |(keys, bytes), ((_, key), kept)| {
             (keys + 1, bytes + i64::try_from(key.len() + kept.value.len()).unwrap_or(i64::MAX))
@@ -233,6 +239,13 @@ impl Reach {
         values.insert(self.place(key), Kept { value: row.value, expires_at: row.expires_at });
         Ok(())
     }
+}
+
+/// What has not come to its end.
+fn living(memory: &Mutex<Memory>, now: Time) -> MutexGuard<'_, Memory> {
+    let mut values = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    values.retain(|_, kept| kept.expires_at.is_none_or(|end| end > now));
+    values
 }
 
 fn one_more(used: &mut Used) -> Result<(), Refusal> {
