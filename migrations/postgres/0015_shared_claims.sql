@@ -46,11 +46,15 @@ BEGIN
                     AND f.status IN ('dispatched', 'running', 'waiting_local_directory'))
                 < (SELECT a.max_concurrent_tasks FROM agent a WHERE a.id = t.agent_id)
                 AND NOT EXISTS (SELECT 1 FROM agent_task_queue f WHERE f.agent_id = t.agent_id
-                    AND f.status IN ('dispatched', 'running', 'waiting_local_directory')
-                    AND (f.issue_id = t.issue_id OR f.chat_session_id = t.chat_session_id
-                        OR (t.issue_id IS NULL AND t.chat_session_id IS NULL AND t.autopilot_run_id IS NULL
-                            AND f.issue_id IS NULL AND f.chat_session_id IS NULL AND f.autopilot_run_id IS NULL))
-                    OFFSET 0)
+                    AND f.issue_id = t.issue_id
+                    AND f.status IN ('dispatched', 'running', 'waiting_local_directory') OFFSET 0)
+                AND NOT EXISTS (SELECT 1 FROM agent_task_queue f WHERE f.agent_id = t.agent_id
+                    AND f.chat_session_id = t.chat_session_id
+                    AND f.status IN ('dispatched', 'running', 'waiting_local_directory') OFFSET 0)
+                AND (t.issue_id IS NOT NULL OR t.chat_session_id IS NOT NULL OR t.autopilot_run_id IS NOT NULL
+                    OR NOT EXISTS (SELECT 1 FROM agent_task_queue f WHERE f.agent_id = t.agent_id
+                        AND f.issue_id IS NULL AND f.chat_session_id IS NULL AND f.autopilot_run_id IS NULL
+                        AND f.status IN ('dispatched', 'running', 'waiting_local_directory') OFFSET 0))
             ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1) h
         WHERE h.agent_id = ANY (held)
             AND rt.workspace_id = COALESCE(

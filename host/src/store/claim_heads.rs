@@ -101,16 +101,18 @@ async fn claim_sqlite(conn: &mut Conn, asks: &[Ask], at: Moments) -> Result<Vec<
     Ok(heads)
 }
 
+/// Looks at one after another in the queue's order, and no further than the first that may
+/// leave: SQLite gives a limited subquery row by row, as it is ordered.
 async fn take(conn: &mut Conn, asks: &[Ask], at: Moments) -> Result<Vec<Head>, StoreError> {
     const SQL: &str = concat!(
-        "WITH heads AS (
+        "WITH heads AS MATERIALIZED (
             SELECT r.key AS place, r.id AS runtime_id, r.workspace_id, (SELECT t.id FROM (
                 SELECT q.id, q.agent_id, q.issue_id, q.chat_session_id, q.autopilot_run_id, q.priority, q.created_at
                 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued'
                 ORDER BY q.priority DESC, q.created_at, q.id LIMIT $2) t
                 WHERE ",
-        may_leave!(""),
-        " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1) AS id
+        may_leave!(sqlite),
+        " LIMIT 1) AS id
             FROM (SELECT j.key, rt.id, rt.workspace_id FROM json_each($1) j
                 JOIN agent_runtime rt ON rt.id = unhex(j.value) WHERE rt.owner_id IS NOT NULL) r
             WHERE NOT EXISTS (SELECT 1 FROM agent_task_queue d

@@ -90,16 +90,26 @@ pub async fn redeliver(
 
 /// What a queued task `t` needs before it may leave: room for its agent, and a free lane.
 macro_rules! may_leave {
-    ($fence:literal) => {
-        concat!(has_room!("t.agent_id"), " AND ", lane_is_free!($fence))
+    ($engine:ident) => {
+        concat!(has_room!($engine, "t.agent_id"), " AND ", lane_is_free!($engine))
     };
 }
 pub(super) use may_leave;
 
+/// Counts what is in flight, never what was. SQLite is told by which index, because without
+/// statistics it takes any that begins with the agent; so it is below.
 macro_rules! has_room {
-    ($agent:literal) => {
+    (sqlite, $agent:literal) => {
+        has_room!(@ "INDEXED BY agent_task_queue_in_flight", $agent)
+    };
+    (postgres, $agent:literal) => {
+        has_room!(@ "", $agent)
+    };
+    (@ $by:literal, $agent:literal) => {
         concat!(
-            "(SELECT count(*) FROM agent_task_queue f WHERE f.agent_id = ",
+            "(SELECT count(*) FROM agent_task_queue f ",
+            $by,
+            " WHERE f.agent_id = ",
             $agent,
             " AND f.status IN ('dispatched', 'running', 'waiting_local_directory'))
             < (SELECT a.max_concurrent_tasks FROM agent a WHERE a.id = ",
@@ -110,16 +120,36 @@ macro_rules! has_room {
 }
 pub(super) use has_room;
 
+/// One question a lane, because each lane has an index that answers it. On PostgreSQL a fence
+/// keeps the planner from turning the test into a join that reads every active task there is.
 macro_rules! lane_is_free {
-    ($fence:literal) => {
+    (sqlite) => {
+        lane_is_free!(@ "INDEXED BY agent_task_queue_lane_issue", "INDEXED BY agent_task_queue_lane_chat",
+            "INDEXED BY agent_task_queue_lane_quick", "")
+    };
+    (postgres) => {
+        lane_is_free!(@ "", "", "", "OFFSET 0")
+    };
+    (@ $issue:literal, $chat:literal, $quick:literal, $fence:literal) => {
         concat!(
-            "NOT EXISTS (SELECT 1 FROM agent_task_queue f WHERE f.agent_id = t.agent_id
-                AND f.status IN ('dispatched', 'running', 'waiting_local_directory')
-                AND (f.issue_id = t.issue_id OR f.chat_session_id = t.chat_session_id
-                    OR (t.issue_id IS NULL AND t.chat_session_id IS NULL AND t.autopilot_run_id IS NULL
-                        AND f.issue_id IS NULL AND f.chat_session_id IS NULL AND f.autopilot_run_id IS NULL)) ",
+            "NOT EXISTS (SELECT 1 FROM agent_task_queue f ",
+            $issue,
+            " WHERE f.agent_id = t.agent_id AND f.issue_id = t.issue_id
+                AND f.status IN ('dispatched', 'running', 'waiting_local_directory') ",
             $fence,
-            ")"
+            ") AND NOT EXISTS (SELECT 1 FROM agent_task_queue f ",
+            $chat,
+            " WHERE f.agent_id = t.agent_id AND f.chat_session_id = t.chat_session_id
+                AND f.status IN ('dispatched', 'running', 'waiting_local_directory') ",
+            $fence,
+            ") AND (t.issue_id IS NOT NULL OR t.chat_session_id IS NOT NULL OR t.autopilot_run_id IS NOT NULL
+                OR NOT EXISTS (SELECT 1 FROM agent_task_queue f ",
+            $quick,
+            " WHERE f.agent_id = t.agent_id AND f.issue_id IS NULL AND f.chat_session_id IS NULL
+                    AND f.autopilot_run_id IS NULL
+                    AND f.status IN ('dispatched', 'running', 'waiting_local_directory') ",
+            $fence,
+            "))"
         )
     };
 }
@@ -129,7 +159,7 @@ pub(super) use lane_is_free;
 /// Goes from agent to agent along an index, so that what waits behind a full agent is not
 /// read.
 macro_rules! next_of_runtime {
-    ($locked:literal, $fence:literal) => {
+    ($engine:ident, $locked:literal) => {
         concat!(
             "WITH RECURSIVE waiting (agent_id) AS (
                 SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
@@ -142,12 +172,12 @@ macro_rules! next_of_runtime {
             firsts AS (
                 SELECT (SELECT t.id FROM agent_task_queue t
                     WHERE t.runtime_id = $1 AND t.agent_id = w.agent_id AND t.status = 'queued' AND ",
-            lane_is_free!($fence),
+            lane_is_free!($engine),
             " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1) AS id
                 FROM waiting w WHERE w.agent_id IS NOT NULL ",
             $locked,
             " AND ",
-            has_room!("w.agent_id"),
+            has_room!($engine, "w.agent_id"),
             ")
             UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
                 claim_epoch = claim_epoch + 1, error = NULL
@@ -166,7 +196,7 @@ pub async fn claim(
     now: Time,
     lease: Time,
 ) -> Result<Option<Task>, StoreError> {
-    const SQLITE: &str = next_of_runtime!("", "");
+    const SQLITE: &str = next_of_runtime!(sqlite, "");
     // Locks that do not stand in the way of an enqueue, which only refers to the agent. In
     // one order, so that two claims cannot wait for each other.
     const LOCK: &str = "WITH RECURSIVE waiting (agent_id) AS (
@@ -178,9 +208,7 @@ pub async fn claim(
             FROM waiting w WHERE w.agent_id IS NOT NULL
         )
         SELECT id FROM agent WHERE id IN (SELECT agent_id FROM waiting) ORDER BY id FOR NO KEY UPDATE";
-    // The fence keeps the planner from turning the lane test into a join that reads every
-    // active task there is.
-    const POSTGRES: &str = next_of_runtime!("AND w.agent_id = ANY ($4)", "OFFSET 0");
+    const POSTGRES: &str = next_of_runtime!(postgres, "AND w.agent_id = ANY ($4)");
     metrics::db_statement();
     match conn {
         Conn::Sqlite(c) => {
