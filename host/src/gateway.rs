@@ -77,6 +77,7 @@ impl Gateway {
         let node = plugin::nodes::join(app.plugins.clone(), node_name(listen), tell, stopping.clone());
         tokio::spawn(elsewhere::answer(app.clone(), stopping.clone()));
         tokio::spawn(app.liveness.clone().keep(stopping.clone()));
+        tokio::spawn(telemetry::metrics::keep(stopping.clone()));
         if let Some(every) = config.sweep_every() {
             tokio::spawn(sweep::keep(app.clone(), every, stopping.clone()));
         }

@@ -4,6 +4,11 @@
 CREATE INDEX agent_task_queue_by_agent ON agent_task_queue (runtime_id, agent_id, priority DESC, created_at)
     WHERE status = 'queued';
 
+-- What was handed out and never started, by when: the oldest is what may be lost.
+DROP INDEX agent_task_queue_lost;
+CREATE INDEX agent_task_queue_lost ON agent_task_queue (runtime_id, dispatched_at)
+    WHERE status = 'dispatched' AND started_at IS NULL;
+
 -- Gives each of several runtimes the head of its queue and mints its token, in one round trip
 -- and one commit. A function, because agents must be locked by one statement and counted by a
 -- later one. A runtime gets nothing when its head needs a closer look: something is due or

@@ -41,8 +41,9 @@ pub struct IssueContext {
     pub project_description: Option<String>,
 }
 
+/// The fence keeps PostgreSQL from reading all history once instead of an issue's a few times.
 macro_rules! surroundings_of {
-    ($tasks:literal) => {
+    ($tasks:literal, $fence:literal) => {
         concat!(
             "SELECT t.id AS task_id, t.runtime_mcp_overlay, t.runtime_connected_apps,
                 a.id, a.workspace_id, a.name, a.description, a.instructions, a.avatar_url, a.runtime_mode,
@@ -54,10 +55,16 @@ macro_rules! surroundings_of {
                 n.name AS initiator_name, n.email AS initiator_email,
                 i.title AS issue_title, i.project_id AS issue_project_id, p.title AS project_title,
                 p.description AS project_description,
-                EXISTS (SELECT 1 FROM agent_skill k WHERE k.agent_id = a.id) AS has_skills,
-                EXISTS (SELECT 1 FROM project_resource e WHERE e.project_id = i.project_id) AS has_resources,
+                EXISTS (SELECT 1 FROM agent_skill k WHERE k.agent_id = a.id ",
+            $fence,
+            ") AS has_skills,
+                EXISTS (SELECT 1 FROM project_resource e WHERE e.project_id = i.project_id ",
+            $fence,
+            ") AS has_resources,
                 EXISTS (SELECT 1 FROM agent_task_queue z WHERE z.issue_id = t.issue_id AND z.agent_id = t.agent_id
-                    AND z.status IN ('completed', 'failed') AND z.session_id IS NOT NULL) AS has_ended_runs
+                    AND z.status IN ('completed', 'failed') AND z.session_id IS NOT NULL ",
+            $fence,
+            ") AS has_ended_runs
             FROM ",
             $tasks,
             " JOIN agent a ON a.id = t.agent_id JOIN agent_runtime r ON r.id = t.runtime_id
@@ -75,8 +82,8 @@ pub async fn list(
     tasks: impl IntoIterator<Item = TaskId>,
 ) -> Result<Vec<Surroundings>, StoreError> {
     let sql = by_engine!(conn,
-        sqlite: surroundings_of!("json_each($1) g CROSS JOIN agent_task_queue t ON t.id = unhex(g.value)"),
-        postgres: surroundings_of!("unnest($1) g (id) JOIN agent_task_queue t ON t.id = g.id"),
+        sqlite: surroundings_of!("json_each($1) g CROSS JOIN agent_task_queue t ON t.id = unhex(g.value)", ""),
+        postgres: surroundings_of!("unnest($1) g (id) JOIN agent_task_queue t ON t.id = g.id", "OFFSET 0"),
     );
     let tasks = Ids::of(tasks.into_iter().map(|task| task.0));
     Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(tasks).fetch_all(c).await)?)

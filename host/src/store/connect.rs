@@ -19,6 +19,10 @@ use super::writer::Writer;
 
 /// Older ones can corrupt a write-ahead log that several connections use.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+/// How PostgreSQL plans on our connections. A plan that is kept since a table was small reads
+/// all of it when it is large, until somebody gathers statistics; every query that is asked
+/// often has an index, so indexes are what it is to use. Compiling queries never pays here.
+const PLANS: &str = "SET enable_seqscan = off; SET jit = off; SET random_page_cost = 1.1";
 /// How often the write-ahead log is folded into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 /// How many pages the log may hold: 32 MiB.
@@ -130,6 +134,7 @@ async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
         .max_connections(POSTGRES_CONNECTIONS)
         .test_before_acquire(false)
         .acquire_timeout(options.acquire_timeout)
+        .after_connect(|conn, _| Box::pin(async move { sqlx::raw_sql(PLANS).execute(conn).await.map(drop) }))
         .connect_with(connect)
         .await?;
     POSTGRES.run(&pool).await?;

@@ -251,21 +251,35 @@ where
 
 struct Looked(RuntimeId, Prospect);
 
+/// The fence keeps PostgreSQL from reading a whole index once instead of a runtime's part of it
+/// a few times.
 macro_rules! prospects_of {
-    ($runtimes:literal) => {
+    ($runtimes:literal, $fence:literal) => {
         concat!(
             "SELECT r.id AS runtime_id,
-                EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued')
+                EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued' ",
+            $fence,
+            ")
                     OR EXISTS (SELECT 1 FROM agent_task_queue q
-                        WHERE q.runtime_id = r.id AND q.status = 'deferred' AND q.fire_at <= $3)
+                        WHERE q.runtime_id = r.id AND q.status = 'deferred' AND q.fire_at <= $3 ",
+            $fence,
+            ")
                     OR EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id
                         AND q.status = 'dispatched' AND q.started_at IS NULL AND q.dispatched_at < $2
-                        AND (q.prepare_lease_expires_at IS NULL OR q.prepare_lease_expires_at < $3)) AS claimable,
-                NOT EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued')
+                        AND (q.prepare_lease_expires_at IS NULL OR q.prepare_lease_expires_at < $3) ",
+            $fence,
+            ") AS claimable,
+                NOT EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued' ",
+            $fence,
+            ")
                     AND NOT EXISTS (SELECT 1 FROM agent_task_queue q
-                        WHERE q.runtime_id = r.id AND q.status = 'deferred')
+                        WHERE q.runtime_id = r.id AND q.status = 'deferred' ",
+            $fence,
+            ")
                     AND NOT EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id
-                        AND q.status = 'dispatched' AND q.started_at IS NULL) AS at_rest
+                        AND q.status = 'dispatched' AND q.started_at IS NULL ",
+            $fence,
+            ") AS at_rest
             FROM ",
             $runtimes
         )
@@ -280,8 +294,8 @@ pub async fn list_prospects(
     now: Time,
 ) -> Result<Vec<(RuntimeId, Prospect)>, StoreError> {
     let sql = by_engine!(conn,
-        sqlite: prospects_of!("(SELECT unhex(value) AS id FROM json_each($1)) r"),
-        postgres: prospects_of!("unnest($1) r (id)"),
+        sqlite: prospects_of!("(SELECT unhex(value) AS id FROM json_each($1)) r", ""),
+        postgres: prospects_of!("unnest($1) r (id)", "OFFSET 0"),
     );
     let runtimes = Ids::of(runtimes.into_iter().map(|runtime| runtime.0));
     let looked: Vec<Looked> = on_conn!(conn, |c| sqlx::query_as(sql)
