@@ -65,7 +65,8 @@ async fn bounds_of_what_is_kept_are_told(gateway: &Gateway) {
         [("warm = 17", "/plugin/3/limits/warm"), ("warm = 1, warm_calls = 0", "/plugin/3/limits/warm_calls")]
     {
         let document = beside_built_in("test-remember", &format!("limits = {{ {limits} }}"));
-        let request = admin.put("/admin/plugins", &document).header("content-type", "application/toml");
+        let request =
+            admin.put("/admin/plugins", document.as_str()).header("content-type", "application/toml");
         let answer: Value = request.await.expect(422);
         assert_eq!(answer["faults"][0]["pointer"], json!(pointer), "{answer}");
     }
