@@ -10,9 +10,12 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 
 struct Remember;
 
+const SCHEMA: &str = r#"{"type": "object", "properties": {"does": {"enum": ["", "trap", "fail", "grow"]}},
+    "additionalProperties": false}"#;
+
 impl Plugin for Remember {
     fn describe() -> Description {
-        Description::new("test-remember", "1.0.0", "Counts the calls of its instance.")
+        Description::new("test-remember", "1.0.0", "Counts the calls of its instance.").config_schema(SCHEMA)
     }
 }
 
