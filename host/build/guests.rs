@@ -10,7 +10,7 @@ use wit_component::ComponentEncoder;
 use crate::{environment, toolchain};
 
 /// Package and folder below `plugins/`. A component has its package's name.
-const GUESTS: [(&str, &str); 16] = [
+const GUESTS: [(&str, &str); 17] = [
     ("mcp-overlay", "mcp-overlay"),
     ("squad-briefing", "squad-briefing"),
     ("repo-resolution", "repo-resolution"),
@@ -25,6 +25,7 @@ const GUESTS: [(&str, &str); 16] = [
     ("test-loop", "test-loop"),
     ("test-prepare", "test-prepare"),
     ("test-reach", "test-reach"),
+    ("test-remember", "test-remember"),
     ("test-slow-describe", "test-slow-describe"),
     ("test-trap", "test-trap"),
 ];

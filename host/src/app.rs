@@ -8,6 +8,7 @@ use crate::auth::Auth;
 use crate::composio::Composio;
 use crate::config::access::Access;
 use crate::dispatch::at_rest::AtRest;
+use crate::dispatch::claims::Claims;
 use crate::dispatch::sweep::Sweeper;
 use crate::enrich::log::TraceLog;
 use crate::live::events::Events;
@@ -35,6 +36,7 @@ pub struct Handles {
     pub wakeups: Wakeups,
     pub liveness: Liveness,
     pub at_rest: AtRest,
+    pub claims: Claims,
     pub sweeper: Sweeper,
     pub pending: Pending,
     pub plugins: Plugins,

@@ -20,6 +20,7 @@ use crate::claim::elsewhere;
 use crate::composio::Composio;
 use crate::config::{self, Config};
 use crate::dispatch::at_rest::AtRest;
+use crate::dispatch::claims::Claims;
 use crate::dispatch::sweep::{self, Sweeper};
 use crate::dispatch::{autopilot_monitor, autopilot_schedule};
 use crate::enrich::log::TraceLog;
@@ -76,6 +77,7 @@ impl Gateway {
         let node = plugin::nodes::join(app.plugins.clone(), node_name(listen), tell, stopping.clone());
         tokio::spawn(elsewhere::answer(app.clone(), stopping.clone()));
         tokio::spawn(app.liveness.clone().keep(stopping.clone()));
+        tokio::spawn(telemetry::metrics::keep(stopping.clone()));
         if let Some(every) = config.sweep_every() {
             tokio::spawn(sweep::keep(app.clone(), every, stopping.clone()));
         }
@@ -144,10 +146,12 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     let keys = Keys::new(&jwt_secret, access.token_ttl);
     let composio = config::composio(&flags, &access).map(Composio::new);
     let cloud = Verifier::new(db.clone(), access.cloud_url.as_deref());
+    let at_rest = AtRest::new(db.clone());
     Ok(App::new(Handles {
         auth: Auth::new(db.clone(), clock.clone(), keys, cloud),
         access,
-        at_rest: AtRest::new(db.clone()),
+        claims: Claims::new(db.clone(), clock.clone(), at_rest.clone()),
+        at_rest,
         sweeper: Sweeper::default(),
         liveness: Liveness::new(db.clone(), clock.clone()),
         pending: Pending::new(db.clone(), clock.clone()),

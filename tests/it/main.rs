@@ -203,6 +203,8 @@ mod plugins_rollout;
 mod plugins_scene;
 /// … who vouches for them, and what operators allow.
 mod plugins_signatures;
+/// … and instances that are kept between calls.
+mod plugins_warm;
 /// … a server for them to reach.
 mod plugins_web;
 /// … and from the daemon back.

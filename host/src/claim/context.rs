@@ -1,5 +1,5 @@
-//! Loads what the answer to a claim needs: three groups of reads side by side, each scoped
-//! to the task's workspace. A read that fails is a failure, never "there is none"; a row
+//! Loads what the answer to a claim needs: one row for most tasks, and what that row says
+//! there is more of, side by side; all of it scoped to the task's workspace. A read that fails is a failure, never "there is none"; a row
 //! that is not there is left out.
 
 use uuid::Uuid;
@@ -8,31 +8,24 @@ use super::source::{self, ChatContext};
 use crate::app::App;
 use crate::dispatch::claim::Claimed;
 use crate::enrich;
-use crate::model::agent::Agent;
-use crate::model::ids::{AgentId, IssueId, ProjectId, SkillId, SquadId, UserId};
+use crate::model::ids::{AgentId, IssueId, ProjectId, SkillId, SquadId};
 use crate::model::project::ProjectResource;
 use crate::model::skill::{Skill, SkillFile};
 use crate::model::squad::Squad;
 use crate::model::task::{QuickCreate, Task};
 use crate::model::time::Time;
-use crate::model::workspace::{User, Workspace};
-use crate::store::claim::{IssueContext, Overlay, PriorSession, TriggerContext};
+use crate::store::claim::{PriorSession, TriggerContext};
 use crate::store::claim_autopilot::AutopilotContext;
+use crate::store::claim_surroundings::{self, Surroundings};
 use crate::store::squads::RosterRow;
-use crate::store::{Conn, StoreError, agents, claim, issues, projects, skills, squads, users, workspaces};
+use crate::store::{Conn, StoreError, claim, issues, projects, skills, squads, workspaces};
 
 /// Everything an answer is made of.
 pub struct Context {
-    pub agent: Option<Agent>,
+    /// `None` when the task, or what it belongs to, was removed meanwhile.
+    pub around: Option<Box<Surroundings>>,
     pub skills: Vec<Skill>,
     pub skill_files: Vec<SkillFile>,
-    pub workspace: Option<Workspace>,
-    /// The owner of the runtime.
-    pub owner: Option<User>,
-    /// Who sent the chat message that caused the task.
-    pub initiator: Option<User>,
-    pub overlay: Option<Overlay>,
-    pub issue: Option<IssueContext>,
     pub trigger: Option<TriggerContext>,
     pub new_comments: Option<NewComments>,
     pub prior: Option<PriorSession>,
@@ -69,7 +62,6 @@ pub struct SquadContext {
 /// What hangs on the task's source.
 #[derive(Default)]
 struct Source {
-    issue: Option<IssueContext>,
     trigger: Option<TriggerContext>,
     new_comments: Option<NewComments>,
     prior: Option<PriorSession>,
@@ -80,55 +72,56 @@ struct Source {
     squad: Option<SquadContext>,
 }
 
-pub async fn load(app: &App, claimed: &Claimed) -> Result<Context, StoreError> {
-    let task = &claimed.task;
+pub async fn load(app: &App, claimed: &mut Claimed) -> Result<Context, StoreError> {
+    let mut around = match claimed.surroundings.take() {
+        Some(around) => Some(around),
+        None => {
+            let mut conn = app.db.reader().await?;
+            claim_surroundings::find(&mut conn, claimed.task.id).await?.map(Box::new)
+        }
+    };
+    if let Some(around) = &mut around {
+        // What a plugin attached has nothing to do with the switch of connected apps.
+        if !app.flags.composio_mcp_apps && !enrich::prepare::is_served(&app.plugins.snapshot()) {
+            (around.runtime_mcp_overlay, around.runtime_connected_apps) = (None, None);
+        }
+    }
+    let (task, claimed) = (&claimed.task, &*claimed);
     let worker = async {
+        if !around.as_ref().is_some_and(|around| around.has_skills) {
+            return Ok::<_, StoreError>((Vec::new(), Vec::new()));
+        }
         let mut conn = app.db.reader().await?;
-        let agent = agents::find(&mut conn, task.agent_id).await?;
         let skills = skills::list_of_agent(&mut conn, task.agent_id).await?;
         let ids: Vec<SkillId> = skills.iter().map(|skill| skill.id).collect();
         let files = if ids.is_empty() { Vec::new() } else { skills::list_files(&mut conn, &ids).await? };
-        Ok::<_, StoreError>((agent, skills, files))
-    };
-    let surroundings = async {
-        let mut conn = app.db.reader().await?;
-        let workspace = workspaces::find(&mut conn, claimed.workspace_id).await?;
-        let owner = users::find(&mut conn, claimed.owner_id).await?;
-        let initiator = find_user(&mut conn, task.initiator_user_id).await?;
-        // What a plugin attached has nothing to do with the switch of connected apps.
-        let attaches = app.flags.composio_mcp_apps || enrich::prepare::is_served(&app.plugins.snapshot());
-        let overlay = if attaches { claim::find_overlay(&mut conn, task.id).await? } else { None };
-        Ok((workspace, owner, initiator, overlay))
+        Ok((skills, files))
     };
     let source = async {
-        let mut conn = app.db.reader().await?;
         match (task.issue_id, task.quick_create()) {
-            (Some(issue), _) => load_issue(&mut conn, claimed, issue).await,
-            (None, Some(document)) => load_quick_create(&mut conn, claimed, document).await,
-            (None, None) => Ok(Source {
-                chat: match task.chat_session_id {
-                    Some(session) => source::load_chat(&mut conn, claimed, session).await?,
-                    None => None,
-                },
-                autopilot: match task.autopilot_run_id {
-                    Some(run) => source::load_autopilot(&mut conn, claimed, run).await?,
-                    None => None,
-                },
-                ..Source::default()
-            }),
+            (Some(issue), _) => load_issue(app, claimed, issue, around.as_deref()).await,
+            (None, Some(document)) => load_quick_create(&mut app.db.reader().await?, claimed, document).await,
+            (None, None) => {
+                let mut conn = app.db.reader().await?;
+                Ok(Source {
+                    chat: match task.chat_session_id {
+                        Some(session) => source::load_chat(&mut conn, claimed, session).await?,
+                        None => None,
+                    },
+                    autopilot: match task.autopilot_run_id {
+                        Some(run) => source::load_autopilot(&mut conn, claimed, run).await?,
+                        None => None,
+                    },
+                    ..Source::default()
+                })
+            }
         }
     };
-    let ((agent, skills, skill_files), (workspace, owner, initiator, overlay), source) =
-        tokio::try_join!(worker, surroundings, source)?;
+    let ((skills, skill_files), source) = tokio::try_join!(worker, source)?;
     Ok(Context {
-        agent,
+        around,
         skills,
         skill_files,
-        workspace,
-        owner,
-        initiator,
-        overlay,
-        issue: source.issue,
         trigger: source.trigger,
         new_comments: source.new_comments,
         prior: source.prior,
@@ -140,10 +133,23 @@ pub async fn load(app: &App, claimed: &Claimed) -> Result<Context, StoreError> {
     })
 }
 
-async fn load_issue(conn: &mut Conn, claimed: &Claimed, issue: IssueId) -> Result<Source, StoreError> {
+/// Reads nothing of what is known not to be there: most tasks need nothing more.
+async fn load_issue(
+    app: &App,
+    claimed: &Claimed,
+    issue: IssueId,
+    around: Option<&Surroundings>,
+) -> Result<Source, StoreError> {
     let task = &claimed.task;
-    let found = claim::find_issue(conn, issue, claimed.workspace_id).await?;
-    let project = found.as_ref().and_then(|issue| issue.project_id);
+    // The squad comes from the task, never from the agent: one agent may lead several.
+    let squad = if task.is_leader_task { task.squad_id } else { None };
+    let has_runs = !task.force_fresh_session && around.is_some_and(|around| around.has_ended_runs);
+    let project = around.filter(|around| around.has_resources).and_then(|around| around.issue.as_ref());
+    let project = project.and_then(|issue| issue.project_id);
+    if task.trigger_comment_id.is_none() && squad.is_none() && !has_runs && project.is_none() {
+        return Ok(Source::default());
+    }
+    let conn = &mut app.db.reader().await?;
     let trigger = match task.trigger_comment_id {
         Some(comment) => claim::find_trigger(conn, comment, claimed.workspace_id).await?,
         None => None,
@@ -152,17 +158,10 @@ async fn load_issue(conn: &mut Conn, claimed: &Claimed, issue: IssueId) -> Resul
         Some(trigger) => load_new_comments(conn, task, issue, trigger).await?,
         None => None,
     };
-    let prior = if task.force_fresh_session {
-        None
-    } else {
-        claim::find_prior_session(conn, task.agent_id, issue).await?
-    };
-    // The squad comes from the task, never from the agent: one agent may lead several.
-    let squad = if task.is_leader_task { task.squad_id } else { None };
+    let prior = if has_runs { claim::find_prior_session(conn, task.agent_id, issue).await? } else { None };
     Ok(Source {
         squad: load_squad(conn, claimed, squad).await?,
         resources: load_resources(conn, project).await?,
-        issue: found,
         trigger,
         new_comments,
         prior,
@@ -247,11 +246,4 @@ async fn load_squad(
         .collect();
     let skills = if agents.is_empty() { Vec::new() } else { skills::names_of_agents(conn, &agents).await? };
     Ok(Some(SquadContext { squad, members, skills }))
-}
-
-async fn find_user(conn: &mut Conn, id: Option<UserId>) -> Result<Option<User>, StoreError> {
-    match id {
-        Some(id) => users::find(conn, id).await,
-        None => Ok(None),
-    }
 }

@@ -13,9 +13,11 @@ use crate::plugin::stage::{BriefingInput, Kind, Member, MemberKind, Repo, Resour
 
 pub fn of(claimed: &Claimed, context: Context, body: Map<String, Value>) -> Draft {
     let kind = kind(claimed.task.kind());
-    let repos = context.workspace.as_ref().map(|workspace| stored_repos(&workspace.repos));
-    let (leader_name, mcp_config) = context.agent.map(|agent| (agent.name, agent.mcp_config)).unzip();
-    let overlay = context.overlay.and_then(|overlay| overlay.runtime_mcp_overlay);
+    let repos = context.around.as_ref().map(|around| stored_repos(&around.workspace_repos));
+    let (leader_name, mcp_config, overlay) = match context.around.map(|around| *around) {
+        Some(around) => (Some(around.agent.name), around.agent.mcp_config, around.runtime_mcp_overlay),
+        None => (None, None, None),
+    };
     Draft {
         subject: Subject {
             task_id: claimed.task.id.to_string(),
@@ -31,7 +33,7 @@ pub fn of(claimed: &Claimed, context: Context, body: Map<String, Value>) -> Draf
             .map(|repo| Repo { url: repo.url, description: repo.description, reference: repo.reference })
             .collect(),
         // A stored `null` is no configuration.
-        agent_mcp_config: mcp_config.flatten().filter(|config| !config.is_null()),
+        agent_mcp_config: mcp_config.filter(|config| !config.is_null()),
         overlay: overlay.filter(|overlay| !overlay.is_null()),
         squad: context.squad.map(|squad| briefing(kind, squad, leader_name)),
         body,

@@ -37,7 +37,7 @@ pub enum AnswerError {
 /// task has failed or waits in the queue again, with the reason.
 pub async fn answer(
     app: &App,
-    claimed: &Claimed,
+    claimed: &mut Claimed,
     generation: &Arc<Generation>,
     delivery: SkillDelivery,
 ) -> Result<Option<Map<String, Value>>, AnswerError> {

@@ -23,14 +23,12 @@ pub enum SkillDelivery {
 pub fn assemble(claimed: &Claimed, context: &Context, delivery: SkillDelivery) -> Map<String, Value> {
     let task = &claimed.task;
     let mut body = Members(task_body(task, claimed.workspace_id));
-    if let Some(agent) = &context.agent {
-        body.put("agent", Value::Object(agent_block(agent, context, delivery)));
+    if let Some(around) = &context.around {
+        body.put("agent", Value::Object(agent_block(&around.agent, context, delivery)));
+        body.optional("requesting_user_name", around.owner_name.as_deref());
+        body.optional("requesting_user_profile_description", around.owner_profile.as_deref());
     }
     connected_apps(&mut body, context);
-    if let Some(owner) = &context.owner {
-        body.text("requesting_user_name", &owner.name);
-        body.text("requesting_user_profile_description", &owner.profile_description);
-    }
     initiator(&mut body, task, context);
     issue(&mut body, context);
     trigger(&mut body, context);
@@ -45,7 +43,7 @@ pub fn assemble(claimed: &Claimed, context: &Context, delivery: SkillDelivery) -
         source::autopilot_members(autopilot, &mut body.0);
     }
     project_resources(&mut body, context);
-    if let Some(text) = context.workspace.as_ref().and_then(|workspace| workspace.context.as_deref()) {
+    if let Some(text) = context.around.as_ref().and_then(|around| around.workspace_context.as_deref()) {
         body.text("workspace_context", text);
     }
     body.put("auth_token", claimed.token.clone().into());
@@ -104,7 +102,7 @@ fn agent_block(agent: &Agent, context: &Context, delivery: SkillDelivery) -> Map
 }
 
 fn connected_apps(body: &mut Members, context: &Context) {
-    let apps = context.overlay.as_ref().and_then(|overlay| overlay.runtime_connected_apps.as_ref());
+    let apps = context.around.as_ref().and_then(|around| around.runtime_connected_apps.as_ref());
     if let Some(apps) = apps.and_then(Value::as_array).filter(|apps| !apps.is_empty()) {
         body.put("connected_apps", Value::Array(apps.clone()));
     }
@@ -115,9 +113,9 @@ fn initiator(body: &mut Members, task: &Task, context: &Context) {
     if let Some(user) = task.initiator_user_id {
         body.put("initiator_type", "member".into());
         body.put("initiator_id", user.to_string().into());
-        if let Some(user) = &context.initiator {
-            body.text("initiator_name", &user.name);
-            body.text("initiator_email", &user.email);
+        if let Some(around) = &context.around {
+            body.optional("initiator_name", around.initiator_name.as_deref());
+            body.optional("initiator_email", around.initiator_email.as_deref());
         }
     }
     if let Some(trigger) = &context.trigger {
@@ -132,7 +130,7 @@ fn initiator(body: &mut Members, task: &Task, context: &Context) {
 }
 
 fn issue(body: &mut Members, context: &Context) {
-    let Some(issue) = &context.issue else { return };
+    let Some(issue) = context.around.as_ref().and_then(|around| around.issue.as_ref()) else { return };
     body.text("thread_name", &issue.title);
     if let Some(project) = issue.project_id {
         body.put("project_id", project.to_string().into());

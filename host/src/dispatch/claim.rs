@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use thiserror::Error;
 
 use super::at_rest::Known;
+use super::claims::{Granted, Shares};
 use super::{ended, lifecycle, refresh, wakeup};
 use crate::app::App;
 use crate::auth::token::{self, NoRandomness};
@@ -12,6 +13,7 @@ use crate::model::ids::{RuntimeId, UserId, WorkspaceId};
 use crate::model::runtime::Runtime;
 use crate::model::task::Task;
 use crate::model::time::Time;
+use crate::store::claim_surroundings::Surroundings;
 use crate::store::tokens::TaskToken;
 use crate::store::{Conn, StoreError, agents, queue, runtimes, tasks, tokens};
 use crate::telemetry::metrics;
@@ -19,11 +21,11 @@ use crate::telemetry::slow::{self, ClaimForRuntime, Watch};
 
 /// Longer than a daemon's timeouts for claim and start together; what was not started by
 /// then was never received.
-const REDELIVER_AFTER: TimeDelta = TimeDelta::seconds(90);
+pub(super) const REDELIVER_AFTER: TimeDelta = TimeDelta::seconds(90);
 /// How long a daemon may prepare before it starts or asks for more.
 pub const PREPARE_LEASE: TimeDelta = TimeDelta::seconds(45);
 /// How long a task's token lives if the task does not end before.
-const TOKEN_LIFE: TimeDelta = TimeDelta::hours(24);
+pub(super) const TOKEN_LIFE: TimeDelta = TimeDelta::hours(24);
 /// How often a claim is tried whose slot or lane was taken between its look and its write.
 const TRIES: u32 = 3;
 
@@ -37,6 +39,8 @@ pub struct Claimed {
     pub owner_id: UserId,
     /// Shown once, here.
     pub token: String,
+    /// What the answer needs, where it was read already.
+    pub surroundings: Option<Box<Surroundings>>,
 }
 
 #[derive(Debug, Error)]
@@ -99,28 +103,47 @@ async fn claim_timed(
         log.outcome = "empty_cache_hit";
         return Ok(None);
     };
-    let now = app.clock.now();
-    let mut conn = app.db.reader().await?;
-    let prospect = queue::find_prospect(&mut conn, id, now - REDELIVER_AFTER, now).await;
-    log.list_pending_ms = log.lap();
-    let prospect = prospect.inspect_err(|_| log.outcome = "error_list")?;
-    if prospect.at_rest {
-        app.at_rest.prove(id, version);
-    }
-    if !prospect.claimable {
-        log.outcome = "empty_db";
-        return Ok(None);
-    }
-    log.list_pending_count = 1;
-    let runtime = runtimes::find(&mut conn, id).await?.ok_or(ClaimError::Gone)?;
-    drop(conn);
-    let app = app.clone();
-    let claimed = lifecycle::to_the_end(async move { claim_one(&app, &runtime).await }).await;
+    let task_app = app.clone();
+    let claimed = lifecycle::to_the_end(async move { claim_shared(&task_app, id, version).await }).await;
     log.claim_loop_ms = log.lap();
     let (claimed, outcome) = claimed?;
     log.outcome = outcome;
+    log.list_pending_count = i64::from(outcome != "empty_db");
     log.agents_tried = i64::from(claimed.is_some());
     Ok(claimed)
+}
+
+/// Takes a task together with whoever claims now; what cannot be taken so is taken alone.
+async fn claim_shared(
+    app: &App,
+    id: RuntimeId,
+    version: Option<u64>,
+) -> Result<(Option<Claimed>, &'static str), ClaimError> {
+    let minted = token::mint(token::TASK)?;
+    let watch = Watch::start();
+    match app.claims.ask(id, token::hash(&minted), version).await {
+        Shares::Nothing => Ok((None, "empty_db")),
+        Shares::Granted(granted) => {
+            let Granted { task, workspace_id, owner_id, surroundings } = *granted;
+            slow::claim_task(Some(task.agent_id.to_string()), "claimed", watch.total());
+            tell(app, workspace_id, &task, surroundings.as_ref().map(|around| &around.agent));
+            Ok((Some(Claimed { task, workspace_id, owner_id, token: minted, surroundings }), "claimed"))
+        }
+        Shares::Alone => {
+            let runtime = runtimes::find(&mut app.db.reader().await?, id).await?.ok_or(ClaimError::Gone)?;
+            claim_one(app, &runtime).await
+        }
+    }
+}
+
+/// Tells clients that the agent got to work.
+fn tell(app: &App, workspace: WorkspaceId, task: &Task, agent: Option<&Agent>) {
+    let dispatched_at = task.dispatched_at.unwrap_or_else(|| app.clock.now());
+    metrics::task_dispatched(task.source(), lifecycle::between(task.created_at, dispatched_at));
+    if let Some(agent) = agent {
+        refresh::tell(app, agent);
+    }
+    app.events.system(workspace, "task:dispatch", || dispatched(task));
 }
 
 /// Takes a task, and tells what happened; also how, for the log.
@@ -152,9 +175,7 @@ async fn claim_one(app: &App, runtime: &Runtime) -> Result<(Option<Claimed>, &'s
             slow::claim_task(Some(task.agent_id.to_string()), "claimed", watch.total());
             let outcome = match &agent {
                 Some(agent) => {
-                    metrics::task_dispatched(task.source(), lifecycle::between(task.created_at, now));
-                    refresh::tell(app, agent);
-                    app.events.system(workspace_id, "task:dispatch", || dispatched(&task));
+                    tell(app, workspace_id, &task, Some(agent));
                     "claimed"
                 }
                 None => {
@@ -162,7 +183,8 @@ async fn claim_one(app: &App, runtime: &Runtime) -> Result<(Option<Claimed>, &'s
                     "reclaimed_dispatched"
                 }
             };
-            Ok((Some(Claimed { task: *task, workspace_id, owner_id, token: minted }), outcome))
+            let claimed = Claimed { task: *task, workspace_id, owner_id, token: minted, surroundings: None };
+            Ok((Some(claimed), outcome))
         }
     }
 }

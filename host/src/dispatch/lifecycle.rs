@@ -23,7 +23,7 @@ use crate::model::status::TaskStatus;
 use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::sessions::Reply;
-use crate::store::{Conn, StoreError, agents, runtimes, sessions, task_transitions, tasks, tokens};
+use crate::store::{Conn, StoreError, agents, sessions, task_transitions, tasks, tokens};
 use crate::telemetry::metrics;
 
 /// What a daemon reports of a run that came to its end.
@@ -90,11 +90,9 @@ pub async fn start(app: &App, id: TaskId, workspace_id: WorkspaceId) -> Result<O
             .db
             .write_soon(move |c| {
                 Box::pin(async move {
-                    let Some(task) = tasks::start(c, id, now).await? else { return Ok(None) };
+                    let Some((task, provider)) = tasks::start(c, id, now).await? else { return Ok(None) };
                     escalation::stand_down(c, id, now).await?;
-                    let runtime = runtimes::find(c, task.runtime_id).await?;
-                    let provider = runtime.map(|runtime| runtime.provider).unwrap_or_default();
-                    Ok::<_, StoreError>(Some((task, provider)))
+                    Ok::<_, StoreError>(Some((task, provider.unwrap_or_default())))
                 })
             })
             .await?;

@@ -12,6 +12,7 @@ pub mod cancel;
 pub mod chat;
 pub mod child_done;
 pub mod claim;
+pub mod claims;
 pub mod comment;
 pub mod comment_edit;
 pub mod completion;

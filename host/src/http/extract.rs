@@ -166,10 +166,7 @@ fn unloaded(message: &'static str) -> impl Fn(StoreError) -> Error + Copy {
 }
 
 async fn find_task(db: &Db, id: TaskId) -> Result<Option<(Task, Option<WorkspaceId>)>, StoreError> {
-    let mut conn = db.reader().await?;
-    let Some(task) = tasks::find(&mut conn, id).await? else { return Ok(None) };
-    let workspace = tasks::find_workspace(&mut conn, &task).await?;
-    Ok(Some((task, workspace)))
+    tasks::find_placed(&mut db.reader().await?, id).await
 }
 
 /// A daemon's token opens its one workspace; a person's opens those it is a member of.

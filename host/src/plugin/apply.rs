@@ -34,6 +34,7 @@ pub struct Workshop {
     pub cache: Cache,
     pub rules: Arc<Rules>,
     pub pool: Arc<Semaphore>,
+    pub warm: Arc<Semaphore>,
     /// Components that run already, by digest; one that did not change is not made again.
     pub known: HashMap<String, Arc<Component>>,
     pub history: History,
@@ -235,6 +236,7 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
     };
     let workplace = Workplace {
         pool: workshop.pool.clone(),
+        warm: workshop.warm.clone(),
         outside: workshop.outside.clone(),
         secrets,
         totals,

@@ -8,9 +8,11 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 /// How many calls may be under way at once, over all plugins.
 pub const CALLS: u32 = 64;
+/// How many sandboxes may be kept between calls, over all plugins.
+pub const WARM: u32 = 16;
 /// Beside them, one component at a time is asked what it is when a document is applied, and
 /// a set that another node applied may be made meanwhile.
-const INSTANCES: u32 = CALLS + 2;
+const INSTANCES: u32 = CALLS + WARM + 2;
 /// What one component may be made of. Guests of the SDK have three core instances at the
 /// most, one memory and a few tables; a script engine has many more.
 const CORE_INSTANCES_A_CALL: u32 = 40;

@@ -22,6 +22,10 @@ pub struct Limits {
     pub max_output_bytes: usize,
     /// Calls of this plugin at once.
     pub max_concurrent: usize,
+    /// Sandboxes that are kept for the next calls, and how many calls each serves. Without
+    /// any, each call has a fresh one.
+    pub warm: usize,
+    pub warm_calls: u64,
     /// Requests that one call may send, and how long each may take.
     pub http_calls: usize,
     pub http_ms: u64,
@@ -42,6 +46,8 @@ impl Default for Limits {
             max_input_bytes: 1 << 20,
             max_output_bytes: 1 << 20,
             max_concurrent: 16,
+            warm: 0,
+            warm_calls: 1000,
             http_calls: 8,
             http_ms: 1000,
             kv_mib: 16,

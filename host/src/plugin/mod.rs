@@ -48,6 +48,7 @@ pub mod size;
 mod source;
 pub mod stage;
 pub mod start;
+mod warm;
 mod watch;
 
 pub use follow::follow;

@@ -29,6 +29,7 @@ use super::stage::{
     BriefingInput, Decision, McpInput, Merged, PrepareInput, PrepareOutput, RepoInput, Resolution, Stage,
     Subject,
 };
+use super::warm::Warm;
 
 /// What the document says of a plugin, checked.
 #[derive(Clone, PartialEq, Debug)]
@@ -57,6 +58,7 @@ pub struct Provenance {
 /// What a plugin is given by its gateway.
 pub struct Workplace {
     pub pool: Arc<Semaphore>,
+    pub warm: Arc<Semaphore>,
     pub outside: Outside,
     pub secrets: Secrets,
     pub totals: Arc<Counters>,
@@ -78,6 +80,7 @@ pub struct Plugin {
     places: Semaphore,
     /// Shared by all plugins: what the pool of instances holds.
     pool: Arc<Semaphore>,
+    warm: Warm,
     breaker: Breaker,
     log: Arc<Minute>,
     reach: Arc<Reach>,
@@ -90,7 +93,7 @@ pub struct Plugin {
 
 impl Plugin {
     pub fn new(entry: Entry, version: String, component: Arc<Component>, workplace: Workplace) -> Self {
-        let Workplace { pool, outside, secrets, totals, alarm } = workplace;
+        let Workplace { pool, warm, outside, secrets, totals, alarm } = workplace;
         let counters = Arc::<Counters>::default();
         let both = [counters.clone(), totals.clone()];
         Self {
@@ -103,6 +106,7 @@ impl Plugin {
             origin: entry.origin,
             grants: entry.grants,
             places: Semaphore::new(entry.limits.max_concurrent),
+            warm: Warm::new(&entry.limits, warm),
             limits: entry.limits,
             role: entry.role,
             config: entry.config,
@@ -227,7 +231,7 @@ impl Plugin {
         convert::call(subject, &self.config, self.limits.cpu_ms)
     }
 
-    /// One call in a fresh sandbox, under every limit.
+    /// One call in a fresh sandbox, or one that was kept, under every limit.
     async fn run<T, F>(&self, subject: &Subject, input_bytes: usize, call: F) -> Report<T>
     where
         F: for<'a> FnOnce(&'a mut Store<Host>, &'a Instance) -> BoxFuture<'a, Returned<T>> + Send,
@@ -245,12 +249,19 @@ impl Plugin {
         };
         let times = Times { bytes_in: input_bytes as u64, ..Times::queued(queued) };
         let names = (self.name.as_str(), subject.task_id.as_str());
-        let mut sandbox = Sandbox::new(&self.component, names, &self.limits, Some(self.reach.clone()));
+        let (mut sandbox, calls) = match self.warm.take() {
+            Some((mut sandbox, calls)) => {
+                sandbox.renew(names, &self.limits, Some(self.reach.clone()));
+                (sandbox, calls)
+            }
+            None => (Sandbox::new(&self.component, names, &self.limits, Some(self.reach.clone())), 0),
+        };
         sandbox.share_log(LogShare::new(&self.limits, self.log.clone()));
         let report = sandbox.run(&self.component, &self.limits, times, call).await;
         for counters in [&self.counters, &self.totals] {
             counters.dropped_lines(sandbox.dropped_lines());
         }
+        self.warm.keep(sandbox, calls + 1, report.result.as_ref().err());
         report
     }
 

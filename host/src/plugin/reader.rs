@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::document::{Fault, Wanted};
+use super::engine::WARM;
 use super::limits::Limits;
 use super::reader_rollout::{ROLLOUT_KEYS, role};
 use super::source::Source;
@@ -34,7 +35,7 @@ pub const KEYS: [&str; 12] = [
     "grants",
 ];
 
-pub const LIMIT_KEYS: [&str; 12] = [
+pub const LIMIT_KEYS: [&str; 14] = [
     "cpu_ms",
     "wall_ms",
     "queue_ms",
@@ -42,6 +43,8 @@ pub const LIMIT_KEYS: [&str; 12] = [
     "max_input_bytes",
     "max_output_bytes",
     "max_concurrent",
+    "warm",
+    "warm_calls",
     "http_calls",
     "http_ms",
     "kv_mib",
@@ -227,6 +230,8 @@ impl<'a> Reader<'a> {
         limits.max_output_bytes =
             size(number("max_output_bytes", limits.max_output_bytes as u64, 1024, 16 << 20));
         limits.max_concurrent = size(number("max_concurrent", limits.max_concurrent as u64, 1, 64));
+        limits.warm = size(number("warm", limits.warm as u64, 0, u64::from(WARM)));
+        limits.warm_calls = number("warm_calls", limits.warm_calls, 1, 1_000_000);
         limits.http_calls = size(number("http_calls", limits.http_calls as u64, 0, 64));
         limits.http_ms = number("http_ms", limits.http_ms, 1, 30_000);
         limits.kv_mib = number("kv_mib", limits.kv_mib, 1, 256);

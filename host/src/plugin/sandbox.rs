@@ -1,5 +1,6 @@
-//! One call of a guest: a fresh store and instance under every limit, dropped at its end.
-//! Nothing survives from one call to the next.
+//! One call of a guest: a store and an instance under every limit. Both are fresh, and
+//! dropped at the end, unless the plugin's document asks for some to be kept
+//! ([`super::warm`]).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,6 +34,8 @@ pub type Returned<T> = wasmtime::Result<Result<T, types::Failure>>;
 
 pub struct Sandbox {
     store: Store<Host>,
+    /// Made by the first call.
+    instance: Option<Instance>,
     /// Whether the engine counts instructions.
     counts: bool,
 }
@@ -54,7 +57,6 @@ impl Sandbox {
         let host = Host::new((plugin, task), memory, limits.ticks(), reach, ends);
         let mut store = Store::new(component.pre.engine(), host);
         store.limiter(|host| &mut host.memory);
-        store.set_hostcall_fuel(limits.max_output_bytes.saturating_add(LIFT_SLACK));
         // Fires only while the guest runs, so a wait is not billed; each time it lets other
         // work of this thread go first.
         store.epoch_deadline_callback(|mut store| {
@@ -68,12 +70,33 @@ impl Sandbox {
             }
             Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
         });
-        store.set_epoch_deadline(1);
-        if component.counts {
+        let mut sandbox = Self { store, instance: None, counts: component.counts };
+        sandbox.set_allowances(limits);
+        sandbox
+    }
+
+    /// Makes one that was called before ready for its next call.
+    pub fn renew(&mut self, (plugin, task): (&str, &str), limits: &Limits, reach: Option<Arc<Reach>>) {
+        let ends = Instant::now() + limits.wall();
+        let host = self.store.data_mut();
+        let memory = std::mem::replace(&mut host.memory, Memory::new(0));
+        *host = Host::new((plugin, task), memory, limits.ticks(), reach, ends);
+        self.set_allowances(limits);
+    }
+
+    /// What each call has anew.
+    fn set_allowances(&mut self, limits: &Limits) {
+        self.store.set_hostcall_fuel(limits.max_output_bytes.saturating_add(LIFT_SLACK));
+        self.store.set_epoch_deadline(1);
+        if self.counts {
             // Only engines that count have fuel to set; here it is a meter, not a limit.
-            let _ = store.set_fuel(u64::MAX);
+            let _ = self.store.set_fuel(u64::MAX);
         }
-        Self { store, counts: component.counts }
+    }
+
+    /// What its memories and tables hold.
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().memory.used()
     }
 
     pub fn share_log(&mut self, share: LogShare) {
@@ -96,7 +119,11 @@ impl Sandbox {
     {
         let began = Instant::now();
         let work = async {
-            let instance = component.pre.instantiate_async(&mut self.store).await?;
+            let instance = match self.instance {
+                Some(instance) => instance,
+                None => component.pre.instantiate_async(&mut self.store).await?,
+            };
+            self.instance = Some(instance);
             times.instantiate_us = micros(began);
             call(&mut self.store, &instance).await
         };

@@ -1,50 +1,11 @@
 //! What only an answer to a claim reads: joined, scoped to the task's workspace, few.
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Conn, StoreError};
 use crate::model::failure;
-use crate::model::ids::{AgentId, CommentId, IssueId, RuntimeId, TaskId, WorkspaceId};
+use crate::model::ids::{AgentId, CommentId, IssueId, RuntimeId, WorkspaceId};
 use crate::model::time::Time;
-
-/// The secret part of a task's row.
-#[derive(Clone, Debug)]
-pub struct Overlay {
-    pub runtime_mcp_overlay: Option<Value>,
-    pub runtime_connected_apps: Option<Value>,
-}
-
-from_row!(Overlay { runtime_mcp_overlay, runtime_connected_apps });
-
-pub async fn find_overlay(conn: &mut Conn, task: TaskId) -> Result<Option<Overlay>, StoreError> {
-    const SQL: &str =
-        "SELECT runtime_mcp_overlay, runtime_connected_apps FROM agent_task_queue WHERE id = $1";
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(task).fetch_optional(c).await)?)
-}
-
-/// An issue with what its project adds.
-#[derive(Clone, Debug)]
-pub struct IssueContext {
-    pub title: String,
-    pub project_id: Option<Uuid>,
-    pub project_title: Option<String>,
-    pub project_description: Option<String>,
-}
-
-from_row!(IssueContext { title, project_id, project_title, project_description });
-
-pub async fn find_issue(
-    conn: &mut Conn,
-    issue: IssueId,
-    workspace: WorkspaceId,
-) -> Result<Option<IssueContext>, StoreError> {
-    const SQL: &str =
-        "SELECT i.title, i.project_id, p.title AS project_title, p.description AS project_description
-        FROM issue i LEFT JOIN project p ON p.id = i.project_id AND p.workspace_id = i.workspace_id
-        WHERE i.id = $1 AND i.workspace_id = $2";
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(issue).bind(workspace).fetch_optional(c).await)?)
-}
 
 /// A comment that caused a run, with its author's name and address.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -18,8 +19,14 @@ use super::writer::Writer;
 
 /// Older ones can corrupt a write-ahead log that several connections use.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
+/// How PostgreSQL plans on our connections. A plan that is kept since a table was small reads
+/// all of it when it is large, until somebody gathers statistics; every query that is asked
+/// often has an index, so indexes are what it is to use. Compiling queries never pays here.
+const PLANS: &str = "SET enable_seqscan = off; SET jit = off; SET random_page_cost = 1.1";
 /// How often the write-ahead log is folded into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
+/// How many pages the log may hold: 32 MiB.
+const LONG_LOG: i64 = 8192;
 /// SQLite readers are threads; more than the cores only wait for each other.
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -76,6 +83,7 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
         .foreign_keys(true)
         .busy_timeout(options.acquire_timeout)
         .pragma("wal_autocheckpoint", "0")
+        .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "MEMORY")
         .pragma("cache_size", "-16000")
         .with_regexp()
@@ -111,10 +119,11 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
         .acquire_timeout(options.acquire_timeout)
         .connect_with(connect.pragma("query_only", "ON"))
         .await?;
-    tokio::spawn(checkpoint(checkpoints, writer.clone()));
+    let long_log = Arc::<AtomicBool>::default();
+    tokio::spawn(checkpoint(checkpoints, writer.clone(), long_log.clone()));
     let versions = QueueVersions::default();
     let elsewhere = Elsewhere::new(&file);
-    let (writer, _) = Writer::start(writer, versions.clone(), elsewhere.clone());
+    let (writer, _) = Writer::start(writer, versions.clone(), elsewhere.clone(), long_log);
     Ok(Db { pool: Pool::Sqlite { readers, writer, elsewhere }, versions, others: Arc::default() })
 }
 
@@ -125,20 +134,27 @@ async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
         .max_connections(POSTGRES_CONNECTIONS)
         .test_before_acquire(false)
         .acquire_timeout(options.acquire_timeout)
+        .after_connect(|conn, _| Box::pin(async move { sqlx::raw_sql(PLANS).execute(conn).await.map(drop) }))
         .connect_with(connect)
         .await?;
     POSTGRES.run(&pool).await?;
     Ok(Db { pool: Pool::Postgres(pool), versions: QueueVersions::default(), others: Arc::default() })
 }
 
-/// Folds the log back on a connection of its own, so that no writer waits for it.
-async fn checkpoint(pool: SqlitePool, writer: SqlitePool) {
+/// Folds the log back on a connection of its own, so that no writer waits for it. While there
+/// is always something to write it never comes to the log's end, which then grows and makes
+/// every read slower: past a length the writer is asked to begin it anew.
+async fn checkpoint(pool: SqlitePool, writer: SqlitePool, long_log: Arc<AtomicBool>) {
     let mut every = tokio::time::interval(CHECKPOINT_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !writer.is_closed() {
         every.tick().await;
-        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await {
-            tracing::debug!(%error, "a checkpoint was put off");
+        // Whether it was in somebody's way, pages in the log, pages folded back.
+        let done: Result<(i64, i64, i64), _> =
+            sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&pool).await;
+        match done {
+            Ok((_, pages, _)) => long_log.store(pages > LONG_LOG, Ordering::Relaxed),
+            Err(error) => tracing::debug!(%error, "a checkpoint was put off"),
         }
     }
     pool.close().await;

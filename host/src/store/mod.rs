@@ -30,6 +30,8 @@ pub mod chats;
 pub mod claim;
 pub mod claim_autopilot;
 pub mod claim_chat;
+pub mod claim_heads;
+pub mod claim_surroundings;
 pub mod comment_threads;
 pub mod comments;
 pub mod connections;

@@ -5,6 +5,7 @@
 //! a single statement that locks and counts together counts on a snapshot from before it
 //! got the lock, and breaks the cap.
 
+use super::batch::Ids;
 use super::queue_versions::Entered;
 use super::tasks::task_columns;
 use super::{Conn, StoreError};
@@ -89,18 +90,101 @@ pub async fn redeliver(
 
 /// What a queued task `t` needs before it may leave: room for its agent, and a free lane.
 macro_rules! may_leave {
-    ($fence:literal) => {
+    ($engine:ident) => {
+        concat!(has_room!($engine, "t.agent_id"), " AND ", lane_is_free!($engine))
+    };
+}
+pub(super) use may_leave;
+
+/// Counts what is in flight, never what was. SQLite is told by which index, because without
+/// statistics it takes any that begins with the agent; so it is below.
+macro_rules! has_room {
+    (sqlite, $agent:literal) => {
+        has_room!(@ "INDEXED BY agent_task_queue_in_flight", $agent)
+    };
+    (postgres, $agent:literal) => {
+        has_room!(@ "", $agent)
+    };
+    (@ $by:literal, $agent:literal) => {
         concat!(
-            "(SELECT count(*) FROM agent_task_queue f WHERE f.agent_id = t.agent_id
-                AND f.status IN ('dispatched', 'running', 'waiting_local_directory'))
-            < (SELECT a.max_concurrent_tasks FROM agent a WHERE a.id = t.agent_id)
-            AND NOT EXISTS (SELECT 1 FROM agent_task_queue f WHERE f.agent_id = t.agent_id
-                AND f.status IN ('dispatched', 'running', 'waiting_local_directory')
-                AND (f.issue_id = t.issue_id OR f.chat_session_id = t.chat_session_id
-                    OR (t.issue_id IS NULL AND t.chat_session_id IS NULL AND t.autopilot_run_id IS NULL
-                        AND f.issue_id IS NULL AND f.chat_session_id IS NULL AND f.autopilot_run_id IS NULL)) ",
-            $fence,
+            "(SELECT count(*) FROM agent_task_queue f ",
+            $by,
+            " WHERE f.agent_id = ",
+            $agent,
+            " AND f.status IN ('dispatched', 'running', 'waiting_local_directory'))
+            < (SELECT a.max_concurrent_tasks FROM agent a WHERE a.id = ",
+            $agent,
             ")"
+        )
+    };
+}
+pub(super) use has_room;
+
+/// One question a lane, because each lane has an index that answers it. On PostgreSQL a fence
+/// keeps the planner from turning the test into a join that reads every active task there is.
+macro_rules! lane_is_free {
+    (sqlite) => {
+        lane_is_free!(@ "INDEXED BY agent_task_queue_lane_issue", "INDEXED BY agent_task_queue_lane_chat",
+            "INDEXED BY agent_task_queue_lane_quick", "")
+    };
+    (postgres) => {
+        lane_is_free!(@ "", "", "", "OFFSET 0")
+    };
+    (@ $issue:literal, $chat:literal, $quick:literal, $fence:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM agent_task_queue f ",
+            $issue,
+            " WHERE f.agent_id = t.agent_id AND f.issue_id = t.issue_id
+                AND f.status IN ('dispatched', 'running', 'waiting_local_directory') ",
+            $fence,
+            ") AND NOT EXISTS (SELECT 1 FROM agent_task_queue f ",
+            $chat,
+            " WHERE f.agent_id = t.agent_id AND f.chat_session_id = t.chat_session_id
+                AND f.status IN ('dispatched', 'running', 'waiting_local_directory') ",
+            $fence,
+            ") AND (t.issue_id IS NOT NULL OR t.chat_session_id IS NOT NULL OR t.autopilot_run_id IS NOT NULL
+                OR NOT EXISTS (SELECT 1 FROM agent_task_queue f ",
+            $quick,
+            " WHERE f.agent_id = t.agent_id AND f.issue_id IS NULL AND f.chat_session_id IS NULL
+                    AND f.autopilot_run_id IS NULL
+                    AND f.status IN ('dispatched', 'running', 'waiting_local_directory') ",
+            $fence,
+            "))"
+        )
+    };
+}
+pub(super) use lane_is_free;
+
+/// The first task that may leave of each agent with room, and of those the runtime's next.
+/// Goes from agent to agent along an index, so that what waits behind a full agent is not
+/// read.
+macro_rules! next_of_runtime {
+    ($engine:ident, $locked:literal) => {
+        concat!(
+            "WITH RECURSIVE waiting (agent_id) AS (
+                SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
+                    ORDER BY q.agent_id LIMIT 1)
+                UNION ALL
+                SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
+                    AND q.agent_id > w.agent_id ORDER BY q.agent_id LIMIT 1)
+                FROM waiting w WHERE w.agent_id IS NOT NULL
+            ),
+            firsts AS (
+                SELECT (SELECT t.id FROM agent_task_queue t
+                    WHERE t.runtime_id = $1 AND t.agent_id = w.agent_id AND t.status = 'queued' AND ",
+            lane_is_free!($engine),
+            " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1) AS id
+                FROM waiting w WHERE w.agent_id IS NOT NULL ",
+            $locked,
+            " AND ",
+            has_room!($engine, "w.agent_id"),
+            ")
+            UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
+                claim_epoch = claim_epoch + 1, error = NULL
+            WHERE status = 'queued' AND id = (SELECT n.id FROM firsts s JOIN agent_task_queue n ON n.id = s.id
+                ORDER BY n.priority DESC, n.created_at, n.id LIMIT 1)
+            RETURNING ",
+            task_columns!()
         )
     };
 }
@@ -112,32 +196,19 @@ pub async fn claim(
     now: Time,
     lease: Time,
 ) -> Result<Option<Task>, StoreError> {
-    const SQLITE: &str = concat!(
-        "UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
-            claim_epoch = claim_epoch + 1, error = NULL
-        WHERE id = (SELECT t.id FROM agent_task_queue t WHERE t.runtime_id = $1 AND t.status = 'queued' AND ",
-        may_leave!(""),
-        " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1)
-        RETURNING ",
-        task_columns!()
-    );
+    const SQLITE: &str = next_of_runtime!(sqlite, "");
     // Locks that do not stand in the way of an enqueue, which only refers to the agent. In
     // one order, so that two claims cannot wait for each other.
-    const LOCK: &str = "SELECT id FROM agent WHERE id IN
-            (SELECT DISTINCT agent_id FROM agent_task_queue WHERE runtime_id = $1 AND status = 'queued')
-        ORDER BY id FOR NO KEY UPDATE";
-    // The fence keeps the planner from turning the lane test into a join that reads every
-    // active task there is.
-    const POSTGRES: &str = concat!(
-        "UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
-            claim_epoch = claim_epoch + 1, error = NULL
-        WHERE id = (SELECT t.id FROM agent_task_queue t WHERE t.runtime_id = $1 AND t.status = 'queued'
-                AND t.agent_id = ANY($4) AND ",
-        may_leave!("OFFSET 0"),
-        " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING ",
-        task_columns!()
-    );
+    const LOCK: &str = "WITH RECURSIVE waiting (agent_id) AS (
+            SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
+                ORDER BY q.agent_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
+                AND q.agent_id > w.agent_id ORDER BY q.agent_id LIMIT 1)
+            FROM waiting w WHERE w.agent_id IS NOT NULL
+        )
+        SELECT id FROM agent WHERE id IN (SELECT agent_id FROM waiting) ORDER BY id FOR NO KEY UPDATE";
+    const POSTGRES: &str = next_of_runtime!(postgres, "AND w.agent_id = ANY ($4)");
     metrics::db_statement();
     match conn {
         Conn::Sqlite(c) => {
@@ -166,27 +237,74 @@ pub struct Prospect {
     pub at_rest: bool,
 }
 
-from_row!(Prospect { claimable, at_rest });
+impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Looked
+where
+    &'static str: sqlx::ColumnIndex<R>,
+    RuntimeId: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    bool: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let prospect = Prospect { claimable: row.try_get("claimable")?, at_rest: row.try_get("at_rest")? };
+        Ok(Self(row.try_get("runtime_id")?, prospect))
+    }
+}
+
+struct Looked(RuntimeId, Prospect);
+
+/// The fence keeps PostgreSQL from reading a whole index once instead of a runtime's part of it
+/// a few times.
+macro_rules! prospects_of {
+    ($runtimes:literal, $fence:literal) => {
+        concat!(
+            "SELECT r.id AS runtime_id,
+                EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued' ",
+            $fence,
+            ")
+                    OR EXISTS (SELECT 1 FROM agent_task_queue q
+                        WHERE q.runtime_id = r.id AND q.status = 'deferred' AND q.fire_at <= $3 ",
+            $fence,
+            ")
+                    OR EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id
+                        AND q.status = 'dispatched' AND q.started_at IS NULL AND q.dispatched_at < $2
+                        AND (q.prepare_lease_expires_at IS NULL OR q.prepare_lease_expires_at < $3) ",
+            $fence,
+            ") AS claimable,
+                NOT EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued' ",
+            $fence,
+            ")
+                    AND NOT EXISTS (SELECT 1 FROM agent_task_queue q
+                        WHERE q.runtime_id = r.id AND q.status = 'deferred' ",
+            $fence,
+            ")
+                    AND NOT EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id
+                        AND q.status = 'dispatched' AND q.started_at IS NULL ",
+            $fence,
+            ") AS at_rest
+            FROM ",
+            $runtimes
+        )
+    };
+}
 
 /// Reads indexes only, so that a poll for nothing writes nothing.
-pub async fn find_prospect(
+pub async fn list_prospects(
     conn: &mut Conn,
-    runtime: RuntimeId,
+    runtimes: impl IntoIterator<Item = RuntimeId>,
     lost_before: Time,
     now: Time,
-) -> Result<Prospect, StoreError> {
-    const SQL: &str = "SELECT
-        EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'queued')
-            OR EXISTS (SELECT 1 FROM agent_task_queue
-                WHERE runtime_id = $1 AND status = 'deferred' AND fire_at <= $3)
-            OR EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'dispatched'
-                AND started_at IS NULL AND dispatched_at < $2
-                AND (prepare_lease_expires_at IS NULL OR prepare_lease_expires_at < $3)) AS claimable,
-        NOT EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'queued')
-            AND NOT EXISTS (SELECT 1 FROM agent_task_queue WHERE runtime_id = $1 AND status = 'deferred')
-            AND NOT EXISTS (SELECT 1 FROM agent_task_queue
-                WHERE runtime_id = $1 AND status = 'dispatched' AND started_at IS NULL) AS at_rest";
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(runtime).bind(lost_before).bind(now).fetch_one(c).await)?)
+) -> Result<Vec<(RuntimeId, Prospect)>, StoreError> {
+    let sql = by_engine!(conn,
+        sqlite: prospects_of!("(SELECT unhex(value) AS id FROM json_each($1)) r", ""),
+        postgres: prospects_of!("unnest($1) r (id)", "OFFSET 0"),
+    );
+    let runtimes = Ids::of(runtimes.into_iter().map(|runtime| runtime.0));
+    let looked: Vec<Looked> = on_conn!(conn, |c| sqlx::query_as(sql)
+        .bind(runtimes)
+        .bind(lost_before)
+        .bind(now)
+        .fetch_all(c)
+        .await)?;
+    Ok(looked.into_iter().map(|Looked(runtime, prospect)| (runtime, prospect)).collect())
 }
 
 /// Dispatched becomes queued again, with the reason for people to read. `None` when it was

@@ -64,6 +64,44 @@ pub async fn find(conn: &mut Conn, id: TaskId) -> Result<Option<Task>, StoreErro
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?)
 }
 
+/// A task, and the workspace that its own source names; see [`find_workspace`].
+pub async fn find_placed(
+    conn: &mut Conn,
+    id: TaskId,
+) -> Result<Option<(Task, Option<WorkspaceId>)>, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        task_columns!(),
+        ", COALESCE((SELECT i.workspace_id FROM issue i WHERE i.id = agent_task_queue.issue_id),
+                (SELECT c.workspace_id FROM chat_session c WHERE c.id = agent_task_queue.chat_session_id),
+                (SELECT a.workspace_id FROM autopilot_run r JOIN autopilot a ON a.id = r.autopilot_id
+                    WHERE r.id = agent_task_queue.autopilot_run_id)) AS source_workspace_id
+        FROM agent_task_queue WHERE id = $1"
+    );
+    let found: Option<Placed> = on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).fetch_optional(c).await)?;
+    Ok(found.map(|Placed { task, source }| {
+        let named = || task.quick_create().and_then(|document| document.workspace_id).map(WorkspaceId);
+        let workspace = source.or_else(named);
+        (task, workspace)
+    }))
+}
+
+struct Placed {
+    task: Task,
+    source: Option<WorkspaceId>,
+}
+
+impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Placed
+where
+    Task: sqlx::FromRow<'r, R>,
+    &'static str: sqlx::ColumnIndex<R>,
+    Option<WorkspaceId>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { task: Task::from_row(row)?, source: row.try_get("source_workspace_id")? })
+    }
+}
+
 /// The workspace that a task's own source names: its issue, its chat session, its
 /// autopilot, or its quick-create document. `None` when none of them does.
 pub async fn find_workspace(conn: &mut Conn, task: &Task) -> Result<Option<WorkspaceId>, StoreError> {
@@ -170,14 +208,37 @@ pub async fn has_pending(conn: &mut Conn, issue: IssueId, agent: AgentId) -> Res
 }
 
 /// Dispatched or waiting becomes running. `None` when it was neither.
-pub async fn start(conn: &mut Conn, id: TaskId, now: Time) -> Result<Option<Task>, StoreError> {
+pub async fn start(
+    conn: &mut Conn,
+    id: TaskId,
+    now: Time,
+) -> Result<Option<(Task, Option<String>)>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE agent_task_queue SET status = 'running', started_at = $2, wait_reason = NULL,
             prepare_lease_expires_at = NULL
         WHERE id = $1 AND status IN ('dispatched', 'waiting_local_directory') RETURNING ",
-        task_columns!()
+        task_columns!(),
+        ", (SELECT r.provider FROM agent_runtime r WHERE r.id = agent_task_queue.runtime_id) AS provider"
     );
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(now).fetch_optional(c).await)?)
+    let started: Option<Started> =
+        on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(now).fetch_optional(c).await)?;
+    Ok(started.map(|Started { task, provider }| (task, provider)))
+}
+
+struct Started {
+    task: Task,
+    provider: Option<String>,
+}
+
+impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Started
+where
+    Task: sqlx::FromRow<'r, R>,
+    &'static str: sqlx::ColumnIndex<R>,
+    Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { task: Task::from_row(row)?, provider: row.try_get("provider")? })
+    }
 }
 
 /// Running becomes completed. A pinned session or directory survives an empty one. `None`

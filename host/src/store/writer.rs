@@ -3,6 +3,8 @@
 //! everyone's answer. A commit costs a disk sync, so this is what makes writes cheap.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -44,10 +46,12 @@ struct Job {
     work: Work,
 }
 
-/// Who must know of a commit.
+/// Who must know of a commit, and what comes after one.
 struct After {
     versions: QueueVersions,
     elsewhere: Elsewhere,
+    /// Set while the log is too long.
+    long_log: Arc<AtomicBool>,
 }
 
 type Work = Box<dyn for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Finished> + Send>;
@@ -64,9 +68,10 @@ impl Writer {
         pool: SqlitePool,
         versions: QueueVersions,
         elsewhere: Elsewhere,
+        long_log: Arc<AtomicBool>,
     ) -> (Self, JoinHandle<()>) {
         let (jobs, inbox) = mpsc::channel(QUEUE);
-        (Self { jobs }, tokio::spawn(run(pool, inbox, After { versions, elsewhere })))
+        (Self { jobs }, tokio::spawn(run(pool, inbox, After { versions, elsewhere, long_log })))
     }
 
     pub(super) async fn run<T, E, F>(&self, durability: Durability, work: F) -> Result<T, E>
@@ -137,7 +142,12 @@ async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>, after: After)
                 },
             };
             match commit_group(&mut conn, group, &mut synced, &after).await {
-                Ok(()) => held = Some(conn),
+                Ok(()) => {
+                    if after.long_log.swap(false, Ordering::Relaxed) {
+                        fold_log_back(&mut conn).await;
+                    }
+                    held = Some(conn);
+                }
                 Err(error) => {
                     // Whatever state it is in, a new connection is in none.
                     tracing::error!(%error, "a group of writes failed; the connection is replaced");
@@ -211,6 +221,15 @@ async fn commit_group(
         (finished.answer)(committed);
     }
     ended
+}
+
+/// Between two writes is the only moment when the whole log can be folded back; the next
+/// write then begins it anew, if nobody still reads from it. Waits for no reader: there will
+/// be another moment.
+async fn fold_log_back(conn: &mut Conn) {
+    if let Err(error) = execute(conn, "PRAGMA wal_checkpoint(PASSIVE)").await {
+        tracing::debug!(%error, "the log goes on");
+    }
 }
 
 async fn execute(conn: &mut Conn, sql: &'static str) -> Result<(), StoreError> {

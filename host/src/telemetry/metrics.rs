@@ -4,17 +4,22 @@
 //! No label is taken from what a caller wrote unless its values are known or bounded:
 //! never a workspace, user, agent, task, issue, runtime, session or address.
 
-use std::collections::{BTreeMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 
 /// Daemons register as local ones; there is no other way to come by a runtime.
 const LOCAL: &str = "local";
 /// How many models and reasons are told apart; what comes after them is `other`.
 const FREE_LABELS: usize = 200;
+
+/// How often measurements are folded into histograms.
+const FOLD: Duration = Duration::from_secs(5);
 
 static EXPORTER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -44,6 +49,21 @@ fn with_buckets(builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildEr
         .set_buckets_for_metric(Matcher::Prefix("multica_agent_task".to_owned()), &TASKS)
 }
 
+/// Folds what was measured into the histograms, now and again until the gateway stops. A
+/// scrape does so as well, but nobody may scrape for weeks, and each measurement is kept
+/// until it is folded.
+pub async fn keep(stopping: CancellationToken) {
+    let fold = async {
+        loop {
+            tokio::time::sleep(FOLD).await;
+            if let Some(handle) = EXPORTER.get() {
+                handle.run_upkeep();
+            }
+        }
+    };
+    stopping.run_until_cancelled_owned(fold).await;
+}
+
 /// Everything counted so far, in Prometheus' text format.
 pub fn render() -> String {
     EXPORTER
@@ -65,11 +85,45 @@ pub fn db_statement() {
     counter!("switchyard_db_statements_total").increment(1);
 }
 
+/// What counts the answers of one kind to one route.
+struct Answers {
+    method: &'static str,
+    status: u16,
+    count: Counter,
+    seconds: Histogram,
+}
+
+thread_local! {
+    /// By route. Finding a metric by its labels costs more than all else that a request's
+    /// count does; routes and statuses are few.
+    static ANSWERS: RefCell<HashMap<String, Vec<Answers>>> = RefCell::default();
+}
+
 /// A request was answered.
 pub fn http_request(method: &'static str, route: &str, status: u16, took: Duration) {
-    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
-    counter!("multica_http_requests_total", &labels).increment(1);
-    histogram!("multica_http_request_duration_seconds", &labels).record(took.as_secs_f64());
+    let of = |answers: &&Answers| answers.method == method && answers.status == status;
+    let record = |answers: &Answers| {
+        answers.count.increment(1);
+        answers.seconds.record(took.as_secs_f64());
+    };
+    ANSWERS.with_borrow_mut(|routes| {
+        if let Some(answers) = routes.get(route).and_then(|kinds| kinds.iter().find(of)) {
+            return record(answers);
+        }
+        let labels =
+            [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.to_string())];
+        let answers = Answers {
+            method,
+            status,
+            count: counter!("multica_http_requests_total", &labels),
+            seconds: histogram!("multica_http_request_duration_seconds", &labels),
+        };
+        record(&answers);
+        // Nothing that was made before there is a registry counts anything.
+        if EXPORTER.get().is_some() {
+            routes.entry(route.to_owned()).or_default().push(answers);
+        }
+    });
 }
 
 /// A request came in, or left again.

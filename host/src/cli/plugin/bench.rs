@@ -12,6 +12,9 @@ pub struct Args {
     /// How many calls, one after the other
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     calls: u32,
+    /// Keep the instance between calls, as a document does with `warm` among its limits
+    #[arg(long)]
+    warm: bool,
     /// Print the figures as one JSON object
     #[arg(long)]
     json: bool,
@@ -22,7 +25,11 @@ const WARM_UP: u32 = 10;
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let (target, input) = (&args.target, workbench::read_json(&args.target.input)?);
-    let plugin = Workbench::new()?.plugin(&target.component, target.entry()?).await?;
+    let mut entry = target.entry()?;
+    if args.warm {
+        entry["limits"]["warm"] = 1.into();
+    }
+    let plugin = Workbench::new()?.plugin(&target.component, entry).await?;
     let stage = workbench::stage(&plugin, target.stage.as_deref()).map_err(anyhow::Error::msg)?;
     run::calls(&plugin, stage, &input, WARM_UP).await?;
     let taken = run::calls(&plugin, stage, &input, args.calls).await?;

@@ -61,9 +61,9 @@ async fn claim_timed(app: &App, request: Request, log: &mut ClaimEndpoint) -> Re
     };
     let task = match claimed? {
         None => None,
-        Some(claimed) => {
+        Some(mut claimed) => {
             let delivery = delivery(&parts.headers);
-            Box::pin(claim::answer(app, &claimed, &generation, delivery)).await?
+            Box::pin(claim::answer(app, &mut claimed, &generation, delivery)).await?
         }
     };
     let body = serde_json::to_vec(&json!({"task": task}))

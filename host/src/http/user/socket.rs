@@ -276,9 +276,8 @@ async fn allowed(
 }
 
 async fn task_workspace(app: &App, id: TaskId) -> Result<Option<WorkspaceId>, StoreError> {
-    let mut conn = app.db.reader().await?;
-    let Some(task) = tasks::find(&mut conn, id).await? else { return Ok(None) };
-    tasks::find_workspace(&mut conn, &task).await
+    let found = tasks::find_placed(&mut app.db.reader().await?, id).await?;
+    Ok(found.and_then(|(_, workspace)| workspace))
 }
 
 async fn is_own_chat(

@@ -130,8 +130,7 @@ async fn explain(app: App, scope: Scope, Path(task_id): Path<String>) -> Result<
 /// A task of the caller's workspace.
 pub(super) async fn find(conn: &mut Conn, scope: &Scope, id: TaskId) -> Result<Task, Error> {
     let absent = || Error::not_found("task not found");
-    let task = tasks::find(conn, id).await?.ok_or_else(absent)?;
-    let workspace = tasks::find_workspace(conn, &task).await?;
+    let (task, workspace) = tasks::find_placed(conn, id).await?.ok_or_else(absent)?;
     if workspace == Some(scope.workspace_id) { Ok(task) } else { Err(absent()) }
 }
 
