@@ -13,7 +13,10 @@ use tokio::sync::Semaphore;
 
 use crate::harness::{Engine, Gateway, Reply, Setup};
 
-const KEY: &str = "project-key";
+/// Nobody but the service and the daemon that runs the task may ever see it.
+pub const KEY: &str = "project-key";
+/// Opens a session.
+pub const SESSION: &str = "POST /tool_router/session";
 
 /// Stops answering when it is dropped.
 pub struct Service {
@@ -24,7 +27,7 @@ pub struct Service {
 
 struct Told {
     asked: Mutex<Vec<Value>>,
-    answers: Mutex<HashMap<String, (u16, Value)>>,
+    answers: Mutex<HashMap<String, (u16, String)>>,
     /// One permit a session that was asked for.
     arrived: Semaphore,
     /// One permit a session that may be answered; many, unless the test holds them.
@@ -49,8 +52,8 @@ async fn answer(
         told.arrived.add_permits(1);
         told.gate.acquire().await.unwrap().forget();
     }
-    let (status, body) = told.answers.lock().unwrap().get(&call).cloned().unwrap_or((404, json!({})));
-    (StatusCode::from_u16(status).unwrap(), body.to_string())
+    let (status, body) = told.answers.lock().unwrap().get(&call).cloned().unwrap_or((404, "{}".to_owned()));
+    (StatusCode::from_u16(status).unwrap(), body)
 }
 
 impl Service {
@@ -89,8 +92,13 @@ impl Service {
 
     /// What it answers to a call from now on.
     pub fn says(&self, call: &str, status: u16, body: Value) {
+        self.says_text(call, status, &body.to_string());
+    }
+
+    /// As [`Service::says`], be it JSON or not.
+    pub fn says_text(&self, call: &str, status: u16, body: &str) {
         let (method, path) = call.split_once(' ').unwrap();
-        self.told.answers.lock().unwrap().insert(format!("{method} /v3{path}"), (status, body));
+        self.told.answers.lock().unwrap().insert(format!("{method} /v3{path}"), (status, body.to_owned()));
     }
 
     pub fn auth_configs(&self, items: &Value) {
@@ -113,8 +121,8 @@ impl Service {
     }
 
     /// Sessions are asked for and not given, until [`Service::let_go`].
-    pub async fn hold_sessions(&self) {
-        self.told.gate.acquire_many(1000).await.unwrap().forget();
+    pub fn hold_sessions(&self) {
+        self.told.gate.forget_permits(self.told.gate.available_permits());
         let waiting = self.told.arrived.available_permits();
         self.told.arrived.forget_permits(waiting);
     }
