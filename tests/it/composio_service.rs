@@ -2,6 +2,7 @@
 //! was asked and answers as it is told.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -90,15 +91,11 @@ impl Service {
             .env("MULTICA_APP_URL", "https://app.example/")
     }
 
-    /// What it answers to a call from now on.
-    pub fn says(&self, call: &str, status: u16, body: Value) {
-        self.says_text(call, status, &body.to_string());
-    }
-
-    /// As [`Service::says`], be it JSON or not.
-    pub fn says_text(&self, call: &str, status: u16, body: &str) {
+    /// What it answers to a call from now on, be it JSON or not.
+    pub fn says(&self, call: &str, status: u16, body: impl Display) {
         let (method, path) = call.split_once(' ').unwrap();
-        self.told.answers.lock().unwrap().insert(format!("{method} /v3{path}"), (status, body.to_owned()));
+        let answer = (status, body.to_string());
+        self.told.answers.lock().unwrap().insert(format!("{method} /v3{path}"), answer);
     }
 
     pub fn auth_configs(&self, items: &Value) {

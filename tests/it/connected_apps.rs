@@ -177,7 +177,7 @@ async fn a_service_that_fails_stops_no_task(engine: Engine) {
         (200, "{}", None),
         (200, r#"{"mcp": {"url": ""}}"#, None),
     ] {
-        service.says_text(SESSION, status, body);
+        service.says(SESSION, status, body);
         let task = assign(&gateway, &world, world.g1).await;
         assert_eq!(
             (&task["runtime_mcp_overlay"], &task["runtime_connected_apps"]),

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(overlay, Some(json!({"mcpServers": {"a": {"x": 1}, "b": {"x": 2}}})));
         let toolkits: Vec<Value> = apps
             .iter()
-            .flat_map(|apps| apps.as_array())
+            .filter_map(Value::as_array)
             .flatten()
             .map(|app| app["toolkit_slug"].clone())
             .collect();
