@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -126,7 +127,8 @@ impl Service {
 
     /// Returns when a session was asked for.
     pub async fn session_asked(&self) {
-        self.told.arrived.acquire().await.unwrap().forget();
+        let asked = tokio::time::timeout(Duration::from_mins(1), self.told.arrived.acquire()).await;
+        asked.expect("no session was asked for within a minute").unwrap().forget();
     }
 
     pub fn let_go(&self) {

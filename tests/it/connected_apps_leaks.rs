@@ -29,21 +29,21 @@ async fn tables(gateway: &Gateway) -> Vec<String> {
     let names = gateway.rows(names, Value::Null).await;
     let mut found = Vec::new();
     for name in names.iter().map(|row| row["name"].as_str().unwrap().to_owned()) {
-        let text = match gateway.engine {
-            Engine::Postgres => "x::text".to_owned(),
+        let holds = match gateway.engine {
+            Engine::Postgres => format!("x::text LIKE '%{MARK}%' OR x::text LIKE '%{KEY}%'"),
             Engine::Sqlite => {
                 let sql = format!("SELECT name FROM pragma_table_info('{name}')");
                 let columns = gateway.rows(&sql, Value::Null).await;
-                let cast = |row: &Value| {
+                // As bytes: a text that began with those of an id would end at the first zero.
+                let holds = |(row, mark): (&Value, &str)| {
                     let column = row["name"].as_str().unwrap();
-                    format!("coalesce(CAST(\"{column}\" AS TEXT), '')")
+                    format!("instr(CAST(\"{column}\" AS BLOB), CAST('{mark}' AS BLOB)) > 0")
                 };
-                columns.iter().map(cast).collect::<Vec<_>>().join(" || ' ' || ")
+                let both = columns.iter().flat_map(|row| [(row, MARK), (row, KEY)]);
+                both.map(holds).collect::<Vec<_>>().join(" OR ")
             }
         };
-        let sql = format!(
-            "SELECT count(*) FROM \"{name}\" x WHERE {text} LIKE '%{MARK}%' OR {text} LIKE '%{KEY}%'"
-        );
+        let sql = format!("SELECT count(*) FROM \"{name}\" x WHERE {holds}");
         if gateway.value(&sql, Value::Null).await != 0 {
             found.push(name);
         }
@@ -182,7 +182,10 @@ async fn what_opens_a_session_is_in_its_claim_and_nowhere_else(engine: Engine) {
     let mut watchers = [world.a.watch().await, world.b.watch().await, world.c.watch().await];
     let mut said = Vec::new();
     for how in ENDS {
-        let task = id_of(&assign(&gateway, &world, world.g1).await);
+        let row = assign(&gateway, &world, world.g1).await;
+        let task = id_of(&row);
+        let trace = gateway.admin().trace(task).await;
+        assert!(marked(&row.to_string()), "{how:?}: nothing was attached: {trace}");
         assert_eq!(tables(&gateway).await, ["agent_task_queue"], "{how:?}: while it waits");
         let issue = gateway.value("SELECT issue_id FROM agent_task_queue WHERE id = $1", json!([task])).await;
         let issue: Uuid = issue.as_str().unwrap().parse().unwrap();
