@@ -1,7 +1,6 @@
 //! What the plugin is given that opens sessions at the service for tasks: one address, one
 //! method, and a key that it never sees.
 
-use anyhow::Context;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -18,9 +17,9 @@ const SECRET: &str = "composio-api-key";
 
 pub fn provision(settings: &Settings) -> anyhow::Result<Provision> {
     let place = format!("{}/tool_router/session", settings.upstream);
-    let place =
-        HttpGrant::place(&place).map_err(|problem| anyhow::anyhow!("`{}` {problem}", settings.upstream));
-    let (scheme, host, port, path) = place.context("COMPOSIO_BASE_URL cannot be used")?;
+    // Without what it was: there may be a password in it.
+    let place = HttpGrant::place(&place).map_err(|problem| anyhow::anyhow!("COMPOSIO_BASE_URL {problem}"));
+    let (scheme, host, port, path) = place?;
     if !fits_header(settings.api_key.expose_secret()) {
         anyhow::bail!("COMPOSIO_API_KEY does not fit into a header: visible ASCII, at most 8 KiB");
     }
