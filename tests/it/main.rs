@@ -66,6 +66,8 @@ mod composio;
 mod composio_service;
 /// … and what tasks are given of them.
 mod connected_apps;
+/// What each route asks of the database.
+mod costs;
 /// … and the gateway is killed meanwhile.
 mod crashes;
 /// The daemon plane: what a caller may touch.
