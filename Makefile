@@ -36,9 +36,14 @@ soak: toolchain ## Kill the gateway 200 times under load, and drain 10,000 tasks
 build: toolchain ## Build target/release/switchyard
 	$(CARGO) build --release -p switchyard
 
-bench: toolchain ## Measure the stages; writes target/bench/summary.json
+bench: toolchain ## Measure plugins, and the gateway on both databases beside its floors; ten to fifteen minutes
+	@.ci/postgres
+	@.ci/valgrind
+	$(CARGO) build --release -p switchyard -p switchyard-load
 	$(CARGO) bench -p switchyard --bench stages
 	@.ci/bench-summary $(TARGET)
+	$(TARGET)/release/switchyard-load bench --gateway $(TARGET)/release/switchyard \
+		--summary $(TARGET)/bench/summary.json --page docs/performance.md --instructions tests/load/instructions.json
 
 lint: toolchain ## Clippy on everything, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
