@@ -40,6 +40,7 @@ impl Goal {
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde hands the member over so")]
 fn as_text<S: serde::Serializer>(goal: &Option<Goal>, to: S) -> Result<S::Ok, S::Error> {
     goal.map(Goal::text).serialize(to)
 }

@@ -80,7 +80,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    fn bounds(&self, requests: u64, seconds: u64) -> Bounds {
+    fn bounds(requests: u64, seconds: u64) -> Bounds {
         Bounds { clients: CLIENTS, requests, time: Duration::from_secs(seconds), rate: 0 }
     }
 
@@ -128,7 +128,7 @@ impl Bench {
             let fleet = Fleet::register(&server.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
             // The first beats and polls learn what the others know.
             for what in [Scenario::Heartbeat, Scenario::Poll] {
-                scenario::run(what, &server.stage, &fleet, self.bounds(200, LONGEST)).await?;
+                scenario::run(what, &server.stage, &fleet, Self::bounds(200, LONGEST)).await?;
             }
             fleets.push(fleet);
         }
@@ -142,7 +142,7 @@ impl Bench {
             for _ in 0..self.size.rounds {
                 let mut round = Vec::new();
                 for ((who, server), fleet) in servers.iter().zip(&fleets) {
-                    let bounds = self.bounds(u64::MAX, self.size.seconds);
+                    let bounds = Self::bounds(u64::MAX, self.size.seconds);
                     round.push(self.scenario(what, who, &server.stage, fleet, bounds).await?);
                 }
                 rounds.push(round);
@@ -176,11 +176,11 @@ impl Bench {
             let (mut statements, mut cpu, mut p99s) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..self.size.rounds {
                 let (single, grouped) = self.storage(engine).await?;
-                let bounds = self.bounds(u64::MAX, self.size.seconds);
+                let bounds = Self::bounds(u64::MAX, self.size.seconds);
                 let http = self.no_stock(Scenario::Poll, &floor.stage, &idle, bounds).await?;
                 let gateway = self.gateway(engine).await?;
                 let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
-                let bounds = self.bounds(self.size.claims, LONGEST);
+                let bounds = Self::bounds(self.size.claims, LONGEST);
                 let report = self.scenario(Scenario::Claim, name, &gateway.stage, &fleet, bounds).await?;
                 rounds.push((report.per_second, grouped));
                 singles.push(single);
@@ -227,7 +227,7 @@ impl Bench {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of this machine")]
         let rate = rate.max(1.0) as u32;
         let claims = self.size.claims.min(u64::from(rate) * self.size.seconds.max(2) * 2);
-        let bounds = Bounds { rate, ..self.bounds(claims, LONGEST) };
+        let bounds = Bounds { rate, ..Self::bounds(claims, LONGEST) };
         let report = self.scenario(Scenario::Claim, engine.name(), &gateway.stage, &fleet, bounds).await?;
         Ok(report.route("claim").map(|claim| as_f64(claim.p99_us) / 1000.0))
     }
@@ -252,7 +252,7 @@ impl Bench {
             for _ in 0..self.size.rounds.min(2) {
                 let gateway = self.gateway(engine).await?;
                 let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
-                let bounds = self.bounds(self.size.lives, LONGEST);
+                let bounds = Self::bounds(self.size.lives, LONGEST);
                 let report =
                     self.scenario(Scenario::Life, engine.name(), &gateway.stage, &fleet, bounds).await?;
                 rates.push(report.per_second);
@@ -271,7 +271,7 @@ impl Bench {
         for (engine, p50, p99) in [(Engine::Sqlite, 4.0, 15.0), (Engine::Postgres, 6.0, 20.0)] {
             let gateway = self.gateway(engine).await?;
             let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, 1, 1).await?;
-            let mut bounds = Bounds { clients: 1, ..self.bounds(20, LONGEST) };
+            let mut bounds = Bounds { clients: 1, ..Self::bounds(20, LONGEST) };
             // What the first ones learn is not counted.
             scenario::run(Scenario::Wakeup, &gateway.stage, &fleet, bounds).await?;
             bounds.requests = self.size.wakeups;
@@ -302,7 +302,7 @@ impl Bench {
             (crowd.sockets, crowd.hold) = (count, Duration::from_secs(self.size.hold));
             gateway.stage.crowd.tokens = self.gateways.mint(&gateway, count.div_ceil(SOCKETS_OF_ONE))?;
             let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, 1, 1).await?;
-            let bounds = self.bounds(u64::from(count), LONGEST);
+            let bounds = Self::bounds(u64::from(count), LONGEST);
             let stage = gateway.stage.clone();
             let report = self.scenario(Scenario::Sockets, engine.name(), &stage, &fleet, bounds).await?;
             let goals = [
@@ -333,7 +333,7 @@ impl Bench {
         for engine in Engine::ALL {
             let gateway = self.gateway(engine).await?;
             let url = gateway.database_url.clone().context("a gateway has a database")?;
-            let bounds = self.bounds(self.size.claims / 3, LONGEST);
+            let bounds = Self::bounds(self.size.claims / 3, LONGEST);
             let mut costs = Vec::new();
             for full in [false, true] {
                 let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;

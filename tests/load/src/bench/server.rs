@@ -155,7 +155,7 @@ fn listening(command: &mut Command) -> anyhow::Result<(Child, String, String)> {
             return Ok((child, http.to_owned(), admin.to_owned()));
         }
     }
-    anyhow::bail!("{:?} did not say where it listens: {}", command.get_program(), child.wait()?)
+    anyhow::bail!("{} did not say where it listens: {}", command.get_program().display(), child.wait()?)
 }
 
 impl Drop for Server {
