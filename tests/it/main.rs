@@ -64,8 +64,14 @@ mod comments;
 mod composio;
 /// … the service that holds them,
 mod composio_service;
-/// … and what tasks are given of them.
+/// … what tasks are given of them,
 mod connected_apps;
+/// … while the service does not answer,
+mod connected_apps_hang;
+/// … and who gets to see it.
+mod connected_apps_leaks;
+/// What each route asks of the database.
+mod costs;
 /// … and the gateway is killed meanwhile.
 mod crashes;
 /// The daemon plane: what a caller may touch.
@@ -161,6 +167,8 @@ mod members;
 mod metrics;
 /// Short commands to daemons, from the person who asks to the daemon.
 mod pending_requests;
+/// How the database finds what it is asked for.
+mod plans;
 /// Plugins: a document is applied whole, or not at all.
 mod plugins_apply;
 /// … what their authors do,
@@ -226,6 +234,8 @@ mod webhooks;
 /// `/api/workspaces`.
 mod workspaces;
 
+/// What a claim touches beside a long past.
+mod growth;
 /// Whatever is sent, to whichever route,
 mod hostile;
 /// … and which routes there are.
