@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn bounds(requests: u64, rate: u32) -> Bounds {
-        Bounds { clients: 1, requests, time: Duration::from_secs(3600), rate }
+        Bounds { clients: 1, requests, time: Duration::from_hours(1), rate }
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ pub async fn count(gateways: &Gateways, size: &Size) -> anyhow::Result<Counted> 
     let server = gateways.start_with(Engine::Sqlite, None, &below, &flags)?;
     // Fewer at once than a group of writes would like: what shares a commit would otherwise
     // depend on how threads fall.
-    let bounds = |requests| Bounds { clients: 1, requests, time: Duration::from_secs(120), rate: 0 };
+    let bounds = |requests| Bounds { clients: 1, requests, time: Duration::from_mins(2), rate: 0 };
     let fleet = Fleet::register(&server.stage.target, WORKSPACE, 1, 1).await?;
     for what in [Scenario::Heartbeat, Scenario::Claim] {
         scenario::run(what, &server.stage, &fleet, bounds(20)).await?;
