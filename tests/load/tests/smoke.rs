@@ -131,7 +131,7 @@ fn a_quick_bench_measures_both_databases_beside_their_floors() {
     }
     let page = std::fs::read_to_string(&page).unwrap();
     assert!(page.contains("| claims | PostgreSQL |") && !page.contains("Not measured yet"), "{page}");
-    for plot in ["beats", "claims", "latency", "growth"] {
+    for plot in ["beats", "claims", "lives", "latency", "growth"] {
         let svg = std::fs::read_to_string(dir.path().join(format!("performance-{plot}.svg"))).unwrap();
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     }
