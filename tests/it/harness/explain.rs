@@ -44,8 +44,7 @@ impl Database {
         lines.join("\n")
     }
 
-    /// What running it touches: steps of SQLite's machine, pages of PostgreSQL's tables and
-    /// indexes. It runs in a transaction that is taken back.
+    /// What running it touches: steps of SQLite's machine, pages and rows of PostgreSQL. It runs in a transaction that is taken back.
     pub async fn touched(&self, sql: &str) -> u64 {
         match self {
             Self::Sqlite(pool) => {
@@ -72,8 +71,18 @@ impl Database {
                 transaction.rollback().await.unwrap();
                 let root = &plan[0]["Plan"];
                 let pages = |what: &str| root[what].as_u64().unwrap();
-                pages("Shared Hit Blocks") + pages("Shared Read Blocks")
+                pages("Shared Hit Blocks") + pages("Shared Read Blocks") + rows(root)
             }
         }
     }
+}
+
+/// The rows that a plan and its parts gave or threw away.
+fn rows(plan: &Value) -> u64 {
+    let number = |what: &str| plan[what].as_f64().unwrap_or(0.0);
+    let each =
+        number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Join Filter");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows")]
+    let own = (each * number("Actual Loops")) as u64;
+    own + plan["Plans"].as_array().into_iter().flatten().map(rows).sum::<u64>()
 }

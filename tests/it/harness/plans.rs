@@ -41,7 +41,7 @@ impl Gateway {
         self.data.database.plan(sql, by_cost).await
     }
 
-    /// What running the statement touches: steps of SQLite's machine, pages of PostgreSQL. What
+    /// What running the statement touches: steps of SQLite's machine, pages and rows of PostgreSQL. What
     /// it changes is taken back.
     pub async fn touched(&self, sql: &str) -> u64 {
         self.data.database.touched(sql).await

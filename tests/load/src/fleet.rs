@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::connection::{Connection, Target};
+use crate::sockets::{Member, Owner};
 
 /// So many that no scenario waits for capacity unless it wants to.
 const TASKS_AT_ONCE: u32 = 10_000;
@@ -73,38 +74,47 @@ pub fn issue(runtime: &Runtime, number: u64) -> Value {
     })
 }
 
-/// Registers daemons with one runtime each and no agent, `at_once` at a time; gives the ids
-/// of their runtimes.
+/// Registers daemons with one runtime each and no agent, `at_once` at a time, their owners in
+/// turn.
 pub async fn register_crowd(
     target: &Target,
-    workspace: &str,
+    owners: Vec<Owner>,
     count: u32,
     at_once: u32,
-) -> anyhow::Result<Vec<Arc<str>>> {
+) -> anyhow::Result<Vec<Member>> {
     let run = uuid::Uuid::new_v4().simple().to_string();
-    let next = Arc::new(AtomicU32::new(0));
-    let mut clients: JoinSet<anyhow::Result<Vec<Arc<str>>>> = JoinSet::new();
+    let mut homes = Vec::new();
+    for owner in owners {
+        let target = Target { authorization: owner.token, ..target.clone() };
+        let workspace = find_workspace(&mut Connection::new(&target), &owner.workspace).await?;
+        homes.push((target, workspace));
+    }
+    let (homes, next) = (Arc::new(homes), Arc::new(AtomicU32::new(0)));
+    let mut clients: JoinSet<anyhow::Result<Vec<Member>>> = JoinSet::new();
     for _ in 0..at_once.min(count) {
-        let (target, next, workspace) = (target.clone(), next.clone(), workspace.to_owned());
-        let run = run[..8].to_owned();
+        let (homes, next, run) = (homes.clone(), next.clone(), run[..8].to_owned());
         clients.spawn(async move {
-            let mut connection = Connection::new(&target).within(&workspace);
+            let mut connections: Vec<Connection> =
+                homes.iter().map(|(target, workspace)| Connection::new(target).within(workspace)).collect();
             let mut made = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= count {
                     return Ok(made);
                 }
-                let id = format!("crowd-{run}-{number}");
-                made.extend(register(&mut connection, &workspace, &id, 1).await?.into_iter().map(Into::into));
+                let place = number as usize % homes.len();
+                let ((target, workspace), id) = (&homes[place], format!("crowd-{run}-{number}"));
+                for runtime in register(&mut connections[place], workspace, &id, 1).await? {
+                    made.push((target.authorization.clone(), runtime.into()));
+                }
             }
         });
     }
-    let mut runtimes = Vec::new();
+    let mut members = Vec::new();
     while let Some(client) = clients.join_next().await {
-        runtimes.extend(client.context("a client broke off")??);
+        members.extend(client.context("a client broke off")??);
     }
-    Ok(runtimes)
+    Ok(members)
 }
 
 async fn find_workspace(connection: &mut Connection, wanted: &str) -> anyhow::Result<String> {

@@ -1,6 +1,8 @@
 //! `switchyard-load`: daemons and producers under load, over the protocol alone; the floors
 //! that a server can be held against; and the bench that puts both side by side.
 
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "what is compared was never rounded"))]
+
 mod bench;
 mod connection;
 mod course;

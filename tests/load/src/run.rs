@@ -13,7 +13,7 @@ use crate::course::Bounds;
 use crate::fleet::Fleet;
 use crate::report::Report;
 use crate::scenario::{self, Scenario, Stage};
-use crate::sockets::Crowd;
+use crate::sockets::{Crowd, Owner};
 use crate::statements::Counter;
 
 /// Most clients, daemons and requests a run may ask for.
@@ -60,9 +60,10 @@ pub struct Args {
     /// Seconds between two beats of each of them
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     beat_every: u64,
-    /// Tokens for them, one a line, used in turn: a server may bound the sockets of one owner
+    /// Their owners, in turn, because a server may bound the sockets of one: a line has a token
+    /// and, after a space, a workspace, which is `--workspace` when it is left out
     #[arg(long, value_name = "FILE")]
-    socket_tokens: Option<PathBuf>,
+    socket_owners: Option<PathBuf>,
     /// Where the server's operators reach it, for `reload` and `--metrics-path`
     #[arg(long, value_name = "URL", requires = "admin_token")]
     admin_url: Option<String>,
@@ -119,12 +120,12 @@ fn stage(args: &Args) -> anyhow::Result<Stage> {
         path: args.metrics_path.clone(),
         metric: args.statements_metric.clone(),
     });
-    let tokens = match &args.socket_tokens {
+    let owners = match &args.socket_owners {
         Some(file) => {
             let text = std::fs::read_to_string(file)
-                .with_context(|| format!("--socket-tokens: {} cannot be read", file.display()))?;
+                .with_context(|| format!("--socket-owners: {} cannot be read", file.display()))?;
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.map(bearer).collect::<anyhow::Result<_>>()?
+            lines.map(|line| owner(line, &args.workspace)).collect::<anyhow::Result<_>>()?
         }
         None => Vec::new(),
     };
@@ -132,7 +133,13 @@ fn stage(args: &Args) -> anyhow::Result<Stage> {
         sockets: args.sockets,
         hold: Duration::from_secs(args.seconds),
         beat_every: Duration::from_secs(args.beat_every),
-        tokens,
+        owners,
     };
     Ok(Stage { target: Target::new(&args.base_url, &args.token)?, admin, counter, pid: args.pid, crowd })
+}
+
+/// A token, and perhaps a workspace.
+fn owner(line: &str, workspace: &str) -> anyhow::Result<Owner> {
+    let (token, workspace) = line.split_once(' ').unwrap_or((line, workspace));
+    Ok(Owner { token: bearer(token)?, workspace: workspace.trim().to_owned() })
 }

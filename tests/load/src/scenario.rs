@@ -22,7 +22,7 @@ use crate::{process, reload, socket};
 pub enum Scenario {
     /// Heartbeats over HTTP
     Heartbeat,
-    /// Heartbeats over WebSockets
+    /// Heartbeats over WebSocket
     Beat,
     /// Claims of daemons that have nothing to do
     Poll,

@@ -23,9 +23,21 @@ pub struct Crowd {
     /// How long all of them stay connected.
     pub hold: Duration,
     pub beat_every: Duration,
-    /// Tokens of more owners, in turn, because a server may bound the sockets of one.
-    pub tokens: Vec<HeaderValue>,
+    /// Whose they are, in turn, because a server may bound the sockets of one owner; when there
+    /// is nobody, whoever runs the scenario.
+    pub owners: Vec<Owner>,
 }
+
+/// Somebody with daemons of his own.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    pub token: HeaderValue,
+    /// Where they are registered, by id or slug.
+    pub workspace: String,
+}
+
+/// A daemon's only runtime, and the token it comes in with.
+pub type Member = (HeaderValue, Arc<str>);
 
 /// Names of what is reported beside the routes.
 pub const MEMORY: &str = "server memory for each socket, KiB";
@@ -41,11 +53,13 @@ struct Stayed {
 
 pub async fn run(stage: &Stage, workspace: &str, clients: u32) -> anyhow::Result<Report> {
     let crowd = &stage.crowd;
-    let runtimes = fleet::register_crowd(&stage.target, workspace, crowd.sockets, clients).await?;
+    let me = Owner { token: stage.target.authorization.clone(), workspace: workspace.to_owned() };
+    let owners = if crowd.owners.is_empty() { vec![me] } else { crowd.owners.clone() };
+    let members = fleet::register_crowd(&stage.target, owners, crowd.sockets, clients).await?;
     let before = stage.watched().await;
     let began = Instant::now();
     let mut seen = Seen::default();
-    let sockets = connect(stage, &runtimes, clients, &mut seen).await?;
+    let sockets = connect(stage, &members, clients, &mut seen).await?;
     ensure!(!sockets.is_empty(), "no socket could be opened: {}", seen.first_error());
     let connected = sockets.len();
     // What was only needed to come in is given back before memory is read.
@@ -94,17 +108,15 @@ type Connected = Vec<(Socket, Arc<str>)>;
 /// Opens them, so many at a time.
 async fn connect(
     stage: &Stage,
-    runtimes: &[Arc<str>],
+    members: &[Member],
     at_once: u32,
     seen: &mut Seen,
 ) -> anyhow::Result<Connected> {
     let places = Arc::new(Semaphore::new(at_once as usize));
     let mut opening = JoinSet::new();
-    for (number, runtime) in runtimes.iter().enumerate() {
-        let (target, runtime, places) = (stage.target.clone(), runtime.clone(), places.clone());
-        let tokens = &stage.crowd.tokens;
-        let token = if tokens.is_empty() { &target.authorization } else { &tokens[number % tokens.len()] };
-        let token = token.clone();
+    for (token, runtime) in members {
+        let (target, places) = (stage.target.clone(), places.clone());
+        let (token, runtime) = (token.clone(), runtime.clone());
         opening.spawn(async move {
             let _place = places.acquire_owned().await;
             let began = Instant::now();

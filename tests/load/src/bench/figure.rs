@@ -25,7 +25,6 @@ pub struct Figure {
     pub floor: Option<f64>,
     /// The value to the floor; the median over rounds, each with a floor of its own.
     pub ratio: Option<f64>,
-    #[serde(serialize_with = "as_text")]
     pub goal: Option<Goal>,
 }
 
@@ -40,9 +39,10 @@ impl Goal {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde hands the member over so")]
-fn as_text<S: serde::Serializer>(goal: &Option<Goal>, to: S) -> Result<S::Ok, S::Error> {
-    goal.map(Goal::text).serialize(to)
+impl Serialize for Goal {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.text())
+    }
 }
 
 impl Figure {

@@ -70,7 +70,7 @@ pub struct Args {
 pub enum Part {
     /// What the disk does at best
     Disk,
-    /// Heartbeats and polls, beside the floors of HTTP and WebSockets
+    /// Heartbeats and polls, beside the floors of HTTP and WebSocket
     Beats,
     /// Claims, beside the floor of storage; and their latency at half of the rate
     Claims,

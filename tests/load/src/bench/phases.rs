@@ -21,14 +21,14 @@ use crate::{socket, sockets};
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     pub rounds: u32,
-    /// Seconds of each run that is bounded in time.
-    pub seconds: u64,
+    /// Of each run that is bounded in time.
+    pub time: Duration,
     pub claims: u64,
     pub lives: u64,
     pub wakeups: u64,
     pub sockets: u32,
-    /// Seconds for which they stay.
-    pub hold: u64,
+    /// How long they stay.
+    pub hold: Duration,
     pub history: u32,
     pub blocked: u32,
     /// Requests whose instructions are counted.
@@ -38,24 +38,24 @@ pub struct Size {
 impl Size {
     pub const FULL: Self = Self {
         rounds: 3,
-        seconds: 3,
+        time: Duration::from_secs(3),
         claims: 6_000,
         lives: 2_000,
         wakeups: 300,
         sockets: 10_000,
-        hold: 30,
+        hold: Duration::from_secs(30),
         history: 1_000_000,
         blocked: 100_000,
         counted: 200,
     };
     pub const QUICK: Self = Self {
         rounds: 1,
-        seconds: 1,
+        time: Duration::from_millis(300),
         claims: 64,
         lives: 32,
         wakeups: 10,
         sockets: 40,
-        hold: 2,
+        hold: Duration::from_secs(1),
         history: 2_000,
         blocked: 320,
         counted: 10,
@@ -67,7 +67,7 @@ const DAEMONS: u32 = 8;
 const RUNTIMES: u32 = 4;
 const CLIENTS: u32 = 32;
 /// No run takes longer, whatever its count.
-const LONGEST: u64 = 60;
+const LONGEST: Duration = Duration::from_mins(1);
 /// A server may bound the sockets of one owner.
 const SOCKETS_OF_ONE: u32 = 500;
 
@@ -80,8 +80,13 @@ pub struct Bench {
 }
 
 impl Bench {
-    fn bounds(requests: u64, seconds: u64) -> Bounds {
-        Bounds { clients: CLIENTS, requests, time: Duration::from_secs(seconds), rate: 0 }
+    /// So many requests, or as many as the time allows.
+    fn bounds(requests: u64) -> Bounds {
+        Bounds { clients: CLIENTS, requests, time: LONGEST, rate: 0 }
+    }
+
+    fn timed(&self) -> Bounds {
+        Bounds { time: self.size.time, ..Self::bounds(u64::MAX) }
     }
 
     async fn gateway(&mut self, engine: Engine) -> anyhow::Result<Server> {
@@ -109,7 +114,7 @@ impl Bench {
 
     /// What a durable commit costs at least.
     pub fn disk(&mut self) -> anyhow::Result<()> {
-        let synced = disk::syncs(&self.gateways.dir, Duration::from_secs(self.size.seconds))?;
+        let synced = disk::syncs(&self.gateways.dir, self.size.time)?;
         for (name, micros) in [("synced append, p50", synced.p50_us), ("synced append, p99", synced.p99_us)] {
             self.figures.push(Figure::new(name, "none", as_f64(micros) / 1000.0, "ms"));
         }
@@ -128,7 +133,7 @@ impl Bench {
             let fleet = Fleet::register(&server.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
             // The first beats and polls learn what the others know.
             for what in [Scenario::Heartbeat, Scenario::Poll] {
-                scenario::run(what, &server.stage, &fleet, Self::bounds(200, LONGEST)).await?;
+                scenario::run(what, &server.stage, &fleet, Self::bounds(200)).await?;
             }
             fleets.push(fleet);
         }
@@ -142,7 +147,7 @@ impl Bench {
             for _ in 0..self.size.rounds {
                 let mut round = Vec::new();
                 for ((who, server), fleet) in servers.iter().zip(&fleets) {
-                    let bounds = Self::bounds(u64::MAX, self.size.seconds);
+                    let bounds = self.timed();
                     round.push(self.scenario(what, who, &server.stage, fleet, bounds).await?);
                 }
                 rounds.push(round);
@@ -176,11 +181,11 @@ impl Bench {
             let (mut statements, mut cpu, mut p99s) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..self.size.rounds {
                 let (single, grouped) = self.storage(engine).await?;
-                let bounds = Self::bounds(u64::MAX, self.size.seconds);
+                let bounds = self.timed();
                 let http = self.no_stock(Scenario::Poll, &floor.stage, &idle, bounds).await?;
                 let gateway = self.gateway(engine).await?;
                 let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
-                let bounds = Self::bounds(self.size.claims, LONGEST);
+                let bounds = Self::bounds(self.size.claims);
                 let report = self.scenario(Scenario::Claim, name, &gateway.stage, &fleet, bounds).await?;
                 rounds.push((report.per_second, grouped));
                 singles.push(single);
@@ -226,8 +231,8 @@ impl Bench {
         let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of this machine")]
         let rate = rate.max(1.0) as u32;
-        let claims = self.size.claims.min(u64::from(rate) * self.size.seconds.max(2) * 2);
-        let bounds = Bounds { rate, ..Self::bounds(claims, LONGEST) };
+        let claims = self.size.claims.min(u64::from(rate) * self.size.time.as_secs().max(1) * 4);
+        let bounds = Bounds { rate, ..Self::bounds(claims) };
         let report = self.scenario(Scenario::Claim, engine.name(), &gateway.stage, &fleet, bounds).await?;
         Ok(report.route("claim").map(|claim| as_f64(claim.p99_us) / 1000.0))
     }
@@ -239,8 +244,8 @@ impl Bench {
             Engine::Sqlite => format!("sqlite:{}", folder.path().join("floor.db").display()),
             Engine::Postgres => self.postgres.create().await?,
         };
-        let mut bare = storage::Bare::open(&url).await?;
-        let time = Duration::from_secs(self.size.seconds);
+        let time = self.size.time;
+        let mut bare = storage::Bare::open(&url, time).await?;
         let (single, grouped) = (bare.one_by_one(time).await?, bare.in_groups(time).await?);
         println!("\n[floor] bare claims on {}: {single:.0}/s, in groups {grouped:.0}/s", engine.name());
         Ok((single, grouped))
@@ -252,7 +257,7 @@ impl Bench {
             for _ in 0..self.size.rounds.min(2) {
                 let gateway = self.gateway(engine).await?;
                 let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
-                let bounds = Self::bounds(self.size.lives, LONGEST);
+                let bounds = Self::bounds(self.size.lives);
                 let report =
                     self.scenario(Scenario::Life, engine.name(), &gateway.stage, &fleet, bounds).await?;
                 rates.push(report.per_second);
@@ -271,7 +276,7 @@ impl Bench {
         for (engine, p50, p99) in [(Engine::Sqlite, 4.0, 15.0), (Engine::Postgres, 6.0, 20.0)] {
             let gateway = self.gateway(engine).await?;
             let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, 1, 1).await?;
-            let mut bounds = Bounds { clients: 1, ..Self::bounds(20, LONGEST) };
+            let mut bounds = Bounds { clients: 1, ..Self::bounds(20) };
             // What the first ones learn is not counted.
             scenario::run(Scenario::Wakeup, &gateway.stage, &fleet, bounds).await?;
             bounds.requests = self.size.wakeups;
@@ -299,10 +304,10 @@ impl Bench {
             let figure = Figure::new("memory at rest", engine.name(), idle, "MiB");
             self.figures.push(figure.goal(Goal::AtMost(60.0)));
             let crowd = &mut gateway.stage.crowd;
-            (crowd.sockets, crowd.hold) = (count, Duration::from_secs(self.size.hold));
-            gateway.stage.crowd.tokens = self.gateways.mint(&gateway, count.div_ceil(SOCKETS_OF_ONE))?;
+            (crowd.sockets, crowd.hold) = (count, self.size.hold);
+            gateway.stage.crowd.owners = self.gateways.owners(&gateway, count.div_ceil(SOCKETS_OF_ONE))?;
             let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, 1, 1).await?;
-            let bounds = Self::bounds(u64::from(count), LONGEST);
+            let bounds = Self::bounds(u64::from(count));
             let stage = gateway.stage.clone();
             let report = self.scenario(Scenario::Sockets, engine.name(), &stage, &fleet, bounds).await?;
             let goals = [
@@ -333,7 +338,7 @@ impl Bench {
         for engine in Engine::ALL {
             let gateway = self.gateway(engine).await?;
             let url = gateway.database_url.clone().context("a gateway has a database")?;
-            let bounds = Self::bounds(self.size.claims / 3, LONGEST);
+            let bounds = Self::bounds(self.size.claims / 3);
             let mut costs = Vec::new();
             for full in [false, true] {
                 let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::Engine;
 use crate::connection::{Target, bearer};
 use crate::scenario::Stage;
-use crate::sockets::Crowd;
+use crate::sockets::{Crowd, Owner};
 use crate::statements::Counter;
 
 /// The slug of the workspace that everything happens in.
@@ -64,12 +64,7 @@ impl Gateways {
             (Engine::Postgres, Some(url)) => url,
             _ => format!("sqlite:{}", folder.path().join("switchyard.db").display()),
         };
-        let mut bootstrap = self.command(folder.path(), &[]);
-        bootstrap.args(["bootstrap", "--email", "ada@example.com", "--name", "Ada"]);
-        bootstrap.args(["--workspace", WORKSPACE, "--json", "--database-url", &url, "--data-dir"]);
-        let output = bootstrap.arg(folder.path()).output().context("the gateway cannot be run")?;
-        ensure!(output.status.success(), "bootstrap failed: {}", String::from_utf8_lossy(&output.stderr));
-        let made: Bootstrapped = serde_json::from_slice(&output.stdout)?;
+        let made = self.bootstrap(folder.path(), &url, "ada@example.com", WORKSPACE)?;
         let mut serve = self.command(folder.path(), below);
         serve.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         serve.args(["--database-url", &url, "--data-dir"]).arg(folder.path()).args(flags);
@@ -92,19 +87,31 @@ impl Gateways {
         Ok(Server { stage, database_url: Some(url), pid, child, folder: Some(folder) })
     }
 
-    /// Tokens of daemons, so that no owner has too many sockets.
-    pub fn mint(&self, server: &Server, count: u32) -> anyhow::Result<Vec<hyper::header::HeaderValue>> {
+    /// People with workspaces of their own, so that none has too many sockets.
+    pub fn owners(&self, server: &Server, count: u32) -> anyhow::Result<Vec<Owner>> {
         let (url, folder) =
-            server.database_url.as_deref().zip(server.folder.as_ref()).context("a floor has no tokens")?;
-        let mint = |number: u32| {
-            let mut command = self.command(folder.path(), &[]);
-            command.args(["token", "daemon", "--workspace", WORKSPACE, "--database-url", url]);
-            command.args(["--daemon-id", &format!("crowd-{number}"), "--data-dir"]).arg(folder.path());
-            let output = command.output()?;
-            ensure!(output.status.success(), "no token: {}", String::from_utf8_lossy(&output.stderr));
-            bearer(String::from_utf8_lossy(&output.stdout).trim())
+            server.database_url.as_deref().zip(server.folder.as_ref()).context("a floor has no users")?;
+        let owner = |number: u32| {
+            let workspace = format!("{WORKSPACE}-{number}");
+            let made = self.bootstrap(folder.path(), url, &format!("u{number}@example.com"), &workspace)?;
+            Ok(Owner { token: bearer(&made.token)?, workspace })
         };
-        (0..count).map(mint).collect()
+        (0..count).map(owner).collect()
+    }
+
+    fn bootstrap(
+        &self,
+        folder: &Path,
+        url: &str,
+        email: &str,
+        workspace: &str,
+    ) -> anyhow::Result<Bootstrapped> {
+        let mut command = self.command(folder, &[]);
+        command.args(["bootstrap", "--email", email, "--name", "Ada", "--workspace", workspace, "--json"]);
+        let output = command.args(["--database-url", url, "--data-dir"]).arg(folder).output();
+        let output = output.context("the gateway cannot be run")?;
+        ensure!(output.status.success(), "bootstrap failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// The gateway with nothing of the caller's environment but what a process needs.
@@ -140,7 +147,7 @@ pub fn floor(answers: &[(&str, PathBuf)]) -> anyhow::Result<Server> {
 }
 
 fn crowd() -> Crowd {
-    Crowd { sockets: 0, hold: Duration::ZERO, beat_every: Duration::from_secs(15), tokens: Vec::new() }
+    Crowd { sockets: 0, hold: Duration::ZERO, beat_every: Duration::from_secs(15), owners: Vec::new() }
 }
 
 /// Starts it and reads where it listens.

@@ -1,4 +1,4 @@
-//! The floor of HTTP and of WebSockets: answers with the right bytes, decides nothing.
+//! The floor of HTTP and of WebSocket: answers with the right bytes, decides nothing.
 
 use std::path::PathBuf;
 use std::sync::Arc;

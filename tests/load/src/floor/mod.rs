@@ -36,7 +36,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Http(args) => http::serve(args).await,
         Command::Storage { database_url, seconds } => {
             let time = Duration::from_secs(seconds);
-            let mut bare = storage::Bare::open(&database_url).await?;
+            let mut bare = storage::Bare::open(&database_url, time).await?;
             println!("one claim a commit: {:.0}/s", bare.one_by_one(time).await?);
             println!("{} claims a commit: {:.0}/s", storage::GROUP, bare.in_groups(time).await?);
             Ok(())

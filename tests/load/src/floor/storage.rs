@@ -17,8 +17,8 @@ use crate::report::as_f64;
 pub const GROUP: u16 = 32;
 /// Runtimes, each with a queue of its own.
 const RUNTIMES: u16 = 32;
-/// Tasks waiting at the start; more than any machine claims in a few seconds.
-const TASKS: i64 = 400_000;
+/// Tasks that wait for each second of a run; more than any machine claims.
+const TASKS_A_SECOND: i64 = 50_000;
 /// Clients on PostgreSQL that claim one by one, and those that claim in groups.
 const SINGLES: u16 = 8;
 const GROUPERS: u16 = 2;
@@ -48,8 +48,9 @@ const GROUP_POSTGRES: &str = "WITH picked AS MATERIALIZED (SELECT t.id FROM unne
     INSERT INTO floor_token (hash, task) SELECT decode(md5(id::text || $2), 'hex'), id FROM claimed RETURNING task";
 
 impl Bare {
-    /// Makes the tables anew and fills them.
-    pub async fn open(url: &str) -> anyhow::Result<Self> {
+    /// Makes the tables anew and fills them for both runs, each of so long.
+    pub async fn open(url: &str, time: Duration) -> anyhow::Result<Self> {
+        let tasks = TASKS_A_SECOND * 2 * i64::try_from(time.as_secs().clamp(1, 60))?;
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url)?
                 .create_if_missing(true)
@@ -70,7 +71,7 @@ impl Bare {
             let fill = "INSERT INTO floor_task (runtime, status, priority)
                 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $1)
                 SELECT i % $2, 0, 0 FROM n";
-            sqlx::query(fill).bind(TASKS).bind(i32::from(RUNTIMES)).execute(&mut conn).await?;
+            sqlx::query(fill).bind(tasks).bind(i32::from(RUNTIMES)).execute(&mut conn).await?;
             return Ok(Self::Sqlite(conn));
         }
         let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
@@ -91,7 +92,7 @@ impl Bare {
             sqlx::query(sql).execute(&pool).await?;
         }
         let fill = "INSERT INTO floor_task SELECT i, i % $2, 0, 0 FROM generate_series(1, $1) i";
-        sqlx::query(fill).bind(TASKS).bind(i64::from(RUNTIMES)).execute(&pool).await?;
+        sqlx::query(fill).bind(tasks).bind(i64::from(RUNTIMES)).execute(&pool).await?;
         sqlx::query("ANALYZE floor_task").execute(&pool).await?;
         Ok(Self::Postgres(pool))
     }
@@ -214,8 +215,8 @@ mod tests {
     async fn every_claim_takes_a_task_and_leaves_a_token() {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", dir.path().join("floor.db").display());
-        let mut bare = Bare::open(&url).await.unwrap();
         let time = Duration::from_millis(50);
+        let mut bare = Bare::open(&url, time).await.unwrap();
         assert!(bare.one_by_one(time).await.unwrap() > 0.0);
         assert!(bare.in_groups(time).await.unwrap() > 0.0);
         let Bare::Sqlite(conn) = &mut bare else { panic!("this is SQLite") };
