@@ -18,13 +18,13 @@ const COSTS: [(&str, i64, i64); 11] = [
     ("heartbeat over the socket", 0, 0),
     ("empty poll", 0, 0),
     ("poll while a task is not started", 1, 1),
-    ("claim of an issue task", 16, 17),
-    ("start", 7, 7),
-    ("two messages", 5, 5),
-    ("usage of one model", 5, 5),
-    ("usage of eight models", 12, 12),
-    ("status", 2, 2),
-    ("complete", 15, 16),
+    ("claim of an issue task", 7, 3),
+    ("start", 5, 5),
+    ("two messages", 4, 2),
+    ("usage of one model", 4, 4),
+    ("usage of eight models", 11, 11),
+    ("status", 1, 1),
+    ("complete", 14, 15),
 ];
 
 /// What a node does by its own clock may fall between two looks at the counter, so the least

@@ -167,8 +167,6 @@ mod members;
 mod metrics;
 /// Short commands to daemons, from the person who asks to the daemon.
 mod pending_requests;
-/// How the database finds what it is asked for.
-mod plans;
 /// Plugins: a document is applied whole, or not at all.
 mod plugins_apply;
 /// … what their authors do,
@@ -234,8 +232,6 @@ mod webhooks;
 /// `/api/workspaces`.
 mod workspaces;
 
-/// What a claim touches beside a long past.
-mod growth;
 /// Whatever is sent, to whichever route,
 mod hostile;
 /// … and which routes there are.
