@@ -7,6 +7,8 @@ DATA ?= data
 .DEFAULT_GOAL := help
 .PHONY: help toolchain run demo test sim soak build bench lint fmt check clean
 SEEDS ?= 2000
+# A test waits for processes and databases more than it computes.
+TEST_THREADS ?= $(shell expr $$(nproc) + 1)
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -23,7 +25,7 @@ demo: build ## Run the whole story by itself and print what happens
 test: toolchain ## Run every test, on SQLite and PostgreSQL
 	@.ci/postgres
 	@.ci/registry
-	SWITCHYARD_WITHOUT_LANGUAGES="$$(.ci/guests)" $(CARGO) test --workspace
+	SWITCHYARD_WITHOUT_LANGUAGES="$$(.ci/guests)" RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace
 
 sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, an eightieth on PostgreSQL
 	@.ci/postgres
@@ -36,9 +38,14 @@ soak: toolchain ## Kill the gateway 200 times under load, and drain 10,000 tasks
 build: toolchain ## Build target/release/switchyard
 	$(CARGO) build --release -p switchyard
 
-bench: toolchain ## Measure the stages; writes target/bench/summary.json
+bench: toolchain ## Measure plugins, and the gateway on both databases beside its floors; ten to fifteen minutes
+	@.ci/postgres
+	@.ci/valgrind
+	$(CARGO) build --release -p switchyard -p switchyard-load
 	$(CARGO) bench -p switchyard --bench stages
 	@.ci/bench-summary $(TARGET)
+	$(TARGET)/release/switchyard-load bench --gateway $(TARGET)/release/switchyard \
+		--summary $(TARGET)/bench/summary.json --page docs/performance.md --instructions tests/load/instructions.json
 
 lint: toolchain ## Clippy on everything, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings

@@ -17,7 +17,7 @@ use crate::auth::cloud::Verifier;
 use crate::auth::jwt::Keys;
 use crate::auth::{Auth, secret};
 use crate::claim::elsewhere;
-use crate::composio::Composio;
+use crate::composio::{Composio, provision};
 use crate::config::{self, Config};
 use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::claims::Claims;
@@ -123,11 +123,14 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     db.set_exclusive(config.exclusive_database);
     let hub = Hub::default();
     let outbox = db.is_shared().then(Outbox::default);
+    let access = config::access()?;
+    let composio = config::composio(&flags, &access);
     let outside = Outside {
         values: Values::Database(db.clone()),
         web: Web::Network,
         clock: clock.clone(),
         secrets_dir: Some(config.plugin_secrets()),
+        provision: composio.as_ref().map(provision).transpose()?,
     };
     let settings = Settings {
         cache_dir: config.code_cache(),
@@ -141,10 +144,8 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     plugin::follow(plugins.clone());
     plugin::retreat(plugins.clone());
     plugin::mend(plugins.clone());
-    let access = config::access()?;
     let jwt_secret = secret::settle(&db, "jwt", access.jwt_secret.clone(), clock.now()).await?;
     let keys = Keys::new(&jwt_secret, access.token_ttl);
-    let composio = config::composio(&flags, &access).map(Composio::new);
     let cloud = Verifier::new(db.clone(), access.cloud_url.as_deref());
     let at_rest = AtRest::new(db.clone());
     Ok(App::new(Handles {
@@ -165,7 +166,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         plugins,
         hub,
         flags,
-        composio,
+        composio: composio.map(Composio::new),
     }))
 }
 

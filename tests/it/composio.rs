@@ -62,7 +62,7 @@ async fn only_what_can_be_connected_is_begun(engine: Engine) {
     gateway.finish().await;
 }
 
-/// Domain item 206, for a gateway without it.
+/// User item 173. Domain item 206, for a gateway without it.
 #[apply(on_both)]
 async fn without_a_key_there_are_no_apps(gateway: &Gateway) {
     const NONE: &str = "composio integration not configured";

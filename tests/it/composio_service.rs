@@ -2,7 +2,9 @@
 //! was asked and answers as it is told.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -13,7 +15,10 @@ use tokio::sync::Semaphore;
 
 use crate::harness::{Engine, Gateway, Reply, Setup};
 
-const KEY: &str = "project-key";
+/// Nobody but the service and the daemon that runs the task may ever see it.
+pub const KEY: &str = "project-key";
+/// Opens a session.
+pub const SESSION: &str = "POST /tool_router/session";
 
 /// Stops answering when it is dropped.
 pub struct Service {
@@ -24,7 +29,7 @@ pub struct Service {
 
 struct Told {
     asked: Mutex<Vec<Value>>,
-    answers: Mutex<HashMap<String, (u16, Value)>>,
+    answers: Mutex<HashMap<String, (u16, String)>>,
     /// One permit a session that was asked for.
     arrived: Semaphore,
     /// One permit a session that may be answered; many, unless the test holds them.
@@ -49,8 +54,8 @@ async fn answer(
         told.arrived.add_permits(1);
         told.gate.acquire().await.unwrap().forget();
     }
-    let (status, body) = told.answers.lock().unwrap().get(&call).cloned().unwrap_or((404, json!({})));
-    (StatusCode::from_u16(status).unwrap(), body.to_string())
+    let (status, body) = told.answers.lock().unwrap().get(&call).cloned().unwrap_or((404, "{}".to_owned()));
+    (StatusCode::from_u16(status).unwrap(), body)
 }
 
 impl Service {
@@ -87,10 +92,11 @@ impl Service {
             .env("MULTICA_APP_URL", "https://app.example/")
     }
 
-    /// What it answers to a call from now on.
-    pub fn says(&self, call: &str, status: u16, body: Value) {
+    /// What it answers to a call from now on, be it JSON or not.
+    pub fn says(&self, call: &str, status: u16, body: impl Display) {
         let (method, path) = call.split_once(' ').unwrap();
-        self.told.answers.lock().unwrap().insert(format!("{method} /v3{path}"), (status, body));
+        let answer = (status, body.to_string());
+        self.told.answers.lock().unwrap().insert(format!("{method} /v3{path}"), answer);
     }
 
     pub fn auth_configs(&self, items: &Value) {
@@ -113,15 +119,16 @@ impl Service {
     }
 
     /// Sessions are asked for and not given, until [`Service::let_go`].
-    pub async fn hold_sessions(&self) {
-        self.told.gate.acquire_many(1000).await.unwrap().forget();
+    pub fn hold_sessions(&self) {
+        self.told.gate.forget_permits(self.told.gate.available_permits());
         let waiting = self.told.arrived.available_permits();
         self.told.arrived.forget_permits(waiting);
     }
 
     /// Returns when a session was asked for.
     pub async fn session_asked(&self) {
-        self.told.arrived.acquire().await.unwrap().forget();
+        let asked = tokio::time::timeout(Duration::from_mins(1), self.told.arrived.acquire()).await;
+        asked.expect("no session was asked for within a minute").unwrap().forget();
     }
 
     pub fn let_go(&self) {

@@ -5,12 +5,11 @@ use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::composio_service::Service;
+use crate::composio_service::{SESSION, Service};
 use crate::harness::{Engine, Gateway, World, ahead, check_members, id_of};
+use crate::plugins_scene::{BUILT_IN, plugin, step};
 
-const SESSION: &str = "POST /tool_router/session";
-
-async fn allow(gateway: &Gateway, agent: Uuid, list: &[&str]) {
+pub async fn allow(gateway: &Gateway, agent: Uuid, list: &[&str]) {
     let sql = match gateway.engine {
         Engine::Sqlite => {
             let text = json!(list).to_string().replace('\'', "''");
@@ -27,7 +26,7 @@ async fn allow(gateway: &Gateway, agent: Uuid, list: &[&str]) {
     gateway.execute(&sql, json!([agent])).await;
 }
 
-async fn connect(gateway: &Gateway, user: Uuid, slug: &str, account: &str, age: i64) -> Uuid {
+pub async fn connect(gateway: &Gateway, user: Uuid, slug: &str, account: &str, age: i64) -> Uuid {
     let row = json!({
         "user_id": user, "toolkit_slug": slug, "auth_config_id": "ac", "connected_account_id": account,
         "composio_user_id": user, "connected_at": ahead(-age),
@@ -36,7 +35,7 @@ async fn connect(gateway: &Gateway, user: Uuid, slug: &str, account: &str, age: 
 }
 
 /// Gives the agent an issue; gives the task's row.
-async fn assign(gateway: &Gateway, world: &World, agent: Uuid) -> Value {
+pub async fn assign(gateway: &Gateway, world: &World, agent: Uuid) -> Value {
     const ROW: &str =
         "SELECT id, runtime_mcp_overlay, runtime_connected_apps FROM agent_task_queue WHERE issue_id = $1";
     let issue =
@@ -45,7 +44,7 @@ async fn assign(gateway: &Gateway, world: &World, agent: Uuid) -> Value {
     gateway.row(ROW, json!([issue])).await
 }
 
-fn overlay() -> Value {
+pub fn overlay() -> Value {
     json!({"mcpServers": {"composio": {
         "type": "http", "url": "http://mcp.example/s", "headers": {"x-api-key": "project-key"},
     }}})
@@ -163,11 +162,20 @@ async fn a_service_that_fails_stops_no_task(engine: Engine) {
     let world = gateway.world().await;
     connect(&gateway, world.a.id, "notion", "mine", 10).await;
     allow(&gateway, world.g1, &["notion"]).await;
-    for (status, body) in [
-        (500, json!({"error": {"message": "down"}})),
-        (200, json!("what")),
-        (200, json!({})),
-        (200, json!({"mcp": {"url": ""}})),
+    let long = format!(r#"{{"mcp": {{"url": "http://mcp.example/{}"}}}}"#, "x".repeat(2 << 20));
+    for (status, body, code) in [
+        (302, "", Some("failed")),
+        (404, "{}", Some("failed")),
+        (409, r#"{"error": {"message": "twice"}}"#, Some("failed")),
+        (429, r#"{"error": {"message": "slow down"}}"#, Some("failed")),
+        (500, r#"{"error": {"message": "down"}}"#, Some("failed")),
+        (503, "<html>", Some("failed")),
+        (200, "", Some("failed")),
+        (200, "what", Some("failed")),
+        (200, r#"{"mcp": {"url": 5}}"#, Some("failed")),
+        (200, &long, Some("failed")),
+        (200, "{}", None),
+        (200, r#"{"mcp": {"url": ""}}"#, None),
     ] {
         service.says(SESSION, status, body);
         let task = assign(&gateway, &world, world.g1).await;
@@ -178,7 +186,86 @@ async fn a_service_that_fails_stops_no_task(engine: Engine) {
         assert_eq!(service.asked(SESSION).len(), 1);
         let claimed = world.a.claim_one(world.r1).await;
         check_members(&claimed, &json!({"id": task["id"], "connected_apps": null}));
+        // The trace says what was wrong, and so does the log.
+        let prepared = step(&gateway.admin().trace(id_of(&task)).await, "mcp-overlay");
+        assert_eq!((&prepared["stage"], prepared["code"].as_str()), (&json!("prepare"), code), "{prepared}");
+        if code.is_some() {
+            gateway.logged(&format!("task.id=\"{}\"", id_of(&task)), 1).await;
+        }
+        world.a.start(id_of(&task)).await;
+        world.a.complete(id_of(&task), json!({"output": "done"})).await;
     }
+    gateway.finish().await;
+}
+
+/// An integrator's plugin of the same stage adds to what the built-in one makes, and neither
+/// takes anything from the other when it fails.
+#[apply(on_both)]
+async fn an_integrators_plugin_works_beside_connected_apps(engine: Engine) {
+    let service = Service::start().await;
+    let gateway = service.setup(engine).start().await;
+    let world = gateway.world().await;
+    connect(&gateway, world.a.id, "notion", "mine", 10).await;
+    allow(&gateway, world.g1, &["notion"]).await;
+    let servers = async |config: &str| {
+        let document = format!("{BUILT_IN}{}", plugin("attach", "test-prepare", config));
+        gateway.admin().apply(&document).await.expect(200);
+        let task = assign(&gateway, &world, world.g1).await;
+        let servers = task["runtime_mcp_overlay"]["mcpServers"].as_object().cloned().unwrap_or_default();
+        let apps = task["runtime_connected_apps"].as_array().cloned().unwrap_or_default();
+        let providers: Vec<Value> = apps.iter().map(|app| app["provider"].clone()).collect();
+        let claimed = world.a.claim_one(world.r1).await;
+        let merged = claimed["agent"]["mcp_config"]["mcpServers"].as_object().cloned().unwrap_or_default();
+        assert_eq!(merged, servers);
+        world.a.start(id_of(&task)).await;
+        world.a.complete(id_of(&task), json!({"output": "done"})).await;
+        (servers.keys().cloned().collect::<Vec<_>>(), providers)
+    };
+    let both = (vec!["composio".to_owned(), "seen".to_owned()], vec![json!("composio"), json!("test")]);
+    assert_eq!(servers("config = { app = \"notion\" }").await, both);
+    let ours = (vec!["composio".to_owned()], vec![json!("composio")]);
+    assert_eq!(servers("config = { fail = \"trap\" }").await, ours);
+    // Further down in the document, it has the last word.
+    let own = "config = { overlay = '{\"mcpServers\":{\"composio\":{\"command\":\"x\"}}}' }";
+    assert_eq!(servers(own).await, (vec!["composio".to_owned()], vec![]));
+    service.says(SESSION, 500, json!({}));
+    let theirs = (vec!["seen".to_owned()], vec![json!("test")]);
+    assert_eq!(servers("config = { app = \"notion\" }").await, theirs);
+    gateway.finish().await;
+}
+
+/// What the plugin may do is what the settings say: one address, one method, one secret, and
+/// without the settings nothing. No document gives it more of that, or less.
+#[apply(on_both)]
+async fn the_plugin_is_granted_what_the_settings_say(engine: Engine) {
+    let overlay_of = |plugins: Value| {
+        let list = plugins["plugins"].as_array().unwrap().clone();
+        list.into_iter().find(|plugin| plugin["name"] == "mcp-overlay").unwrap()
+    };
+    let service = Service::start().await;
+    let gateway = service.setup(engine).start().await;
+    let shown = overlay_of(gateway.admin().plugins().await);
+    assert_eq!(shown["stages"], json!(["prepare", "mcp-overlay"]));
+    let http = shown["grants"]["http"].as_array().unwrap();
+    assert_eq!(http.len(), 1, "{shown}");
+    check_members(
+        &http[0],
+        &json!({"scheme": "http", "host": "127.0.0.1", "path": "/v3/tool_router/session", "methods": ["POST"]}),
+    );
+    let secret = json!({"from": "setting:COMPOSIO_API_KEY", "hosts": ["127.0.0.1"], "overlay": true});
+    assert_eq!(shown["grants"]["secrets"], json!({"composio-api-key": secret}));
+    let own = format!(
+        "{BUILT_IN}\n[[plugin]]\nname = \"b\"\nsource = \"builtin:mcp-overlay\"\nenabled = false\n\
+        config = {{ composio = {{ base_url = \"http://elsewhere.example\", api_key = \"composio-api-key\" }} }}\n"
+    );
+    let refused = gateway.admin().apply(&own).await.expect(422);
+    assert_eq!(refused["faults"][0]["pointer"], "/plugin/3/config/composio", "{refused}");
+    gateway.finish().await;
+
+    let gateway = service.setup(engine).env("FF_COMPOSIO_MCP_APPS", "off").start().await;
+    let shown = overlay_of(gateway.admin().plugins().await);
+    assert_eq!(shown["stages"], json!(["mcp-overlay"]));
+    assert_eq!((&shown["grants"]["http"], &shown["grants"]["secrets"]), (&json!([]), &json!({})));
     gateway.finish().await;
 }
 
@@ -191,7 +278,7 @@ async fn no_task_is_seen_before_it_has_its_apps(engine: Engine) {
     let world = gateway.world().await;
     connect(&gateway, world.a.id, "notion", "mine", 10).await;
     allow(&gateway, world.g1, &["notion"]).await;
-    service.hold_sessions().await;
+    service.hold_sessions();
     let look = async {
         service.session_asked().await;
         assert_eq!(world.a.claim(world.r1).await, None);
@@ -261,6 +348,67 @@ async fn every_way_into_the_queue_is_given_its_apps(engine: Engine) {
     let path = format!("/api/issues/{}/rerun", world.i1);
     world.a.post(path, json!({"task_id": source})).await.expect(202);
     equipped("a rerun", true).await;
+    gateway.finish().await;
+}
+
+/// The rest of the ways into the queue: squads, what comments lead to, children that end, and
+/// autopilots that somebody else sets off.
+#[apply(on_both)]
+async fn squads_children_and_hooks_are_given_their_apps(engine: Engine) {
+    let service = Service::start().await;
+    let gateway = service.setup(engine).start().await;
+    let world = gateway.world().await;
+    connect(&gateway, world.a.id, "notion", "mine", 10).await;
+    allow(&gateway, world.g1, &["notion"]).await;
+    let squad = gateway.seed_squad(world.w1, "Core", world.g1, json!({})).await;
+    let equipped = async |what: &str| {
+        let sql = "SELECT runtime_mcp_overlay FROM agent_task_queue WHERE status = 'queued'";
+        assert_eq!(
+            gateway.rows(sql, Value::Null).await,
+            [json!({"runtime_mcp_overlay": overlay()})],
+            "{what}"
+        );
+        gateway.execute("DELETE FROM agent_task_queue", Value::Null).await;
+    };
+    let issue = async |kind: &str, id: Uuid| {
+        let new = json!({"title": format!("Of {kind}"), "assignee_type": kind, "assignee_id": id});
+        id_of(&world.a.post("/api/issues", new).await.expect(201))
+    };
+    let comment = async |issue: Uuid, content: String, parent: Option<Uuid>| {
+        let body = json!({"content": content, "parent_id": parent});
+        id_of(&world.a.post(format!("/api/issues/{issue}/comments"), body).await.expect(201))
+    };
+    for (kind, id) in [("agent", world.g1), ("squad", squad)] {
+        let given = issue(kind, id).await;
+        equipped(&format!("an issue of the {kind}'s")).await;
+        comment(given, "And now?".to_owned(), None).await;
+        equipped(&format!("a comment for the {kind} that has the issue")).await;
+        comment(world.i1, format!("[@x](mention://{kind}/{id})"), None).await;
+        equipped(&format!("a comment that names the {kind}")).await;
+        let said = comment(world.i1, "Nothing yet".to_owned(), None).await;
+        let edited = json!({"content": format!("[@x](mention://{kind}/{id})")});
+        world.a.put(format!("/api/comments/{said}"), edited).await.expect(200);
+        equipped(&format!("a comment that is changed to name the {kind}")).await;
+
+        let child = json!({"title": "Part", "parent_issue_id": given});
+        let child = id_of(&world.a.post("/api/issues", child).await.expect(201));
+        world
+            .a
+            .put(format!("/api/issues/{given}"), json!({"status": "in_progress", "suppress_run": true}))
+            .await
+            .expect(200);
+        world.a.put(format!("/api/issues/{child}"), json!({"status": "done"})).await.expect(200);
+        equipped(&format!("the last child of an issue of the {kind}'s")).await;
+
+        let more = json!({"assignee_type": kind});
+        let autopilot = crate::autopilots::make(&world.a, id, more).await;
+        world.a.post(format!("/api/autopilots/{autopilot}/trigger"), ()).await.expect(200);
+        equipped(&format!("an autopilot of the {kind}'s")).await;
+        let hook = json!({"kind": "webhook"});
+        let hook = world.a.post(format!("/api/autopilots/{autopilot}/triggers"), hook).await.expect(201);
+        gateway.anonymous().post(hook["webhook_path"].as_str().unwrap(), json!({"x": 1})).await.ok();
+        equipped(&format!("a call from outside for the {kind}")).await;
+    }
     gateway.finish().await;
 }
 

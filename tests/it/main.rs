@@ -64,8 +64,14 @@ mod comments;
 mod composio;
 /// … the service that holds them,
 mod composio_service;
-/// … and what tasks are given of them.
+/// … what tasks are given of them,
 mod connected_apps;
+/// … while the service does not answer,
+mod connected_apps_hang;
+/// … and who gets to see it.
+mod connected_apps_leaks;
+/// What each route asks of the database.
+mod costs;
 /// … and the gateway is killed meanwhile.
 mod crashes;
 /// The daemon plane: what a caller may touch.

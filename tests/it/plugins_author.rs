@@ -84,12 +84,6 @@ fn every_stage_can_be_run_from_a_file() {
             json!({"these": [{"url": "u", "description": null, "ref": "v"}]}),
         ),
         ("repo-resolution", json!({"kind": "chat"}), json!("workspace")),
-        (
-            "mcp-overlay",
-            json!({"agent_config": {"x": 1}, "overlay": {"mcpServers": {"a": {}}}}),
-            json!({"config": {"x": 1, "mcpServers": {"a": {}}}}),
-        ),
-        ("mcp-overlay", json!({"agent_config": {"x": 1}}), json!("agent-config")),
     ] {
         std::fs::write(&input, given.to_string()).unwrap();
         let output = succeeds(folder.path(), &["run", &component(guest), "--input", "input.json"]);

@@ -53,6 +53,64 @@ cases:
     }
 }
 
+/// The built-in component as anybody may run it: with grants of its own. What it attaches has the
+/// secret in its place, if the secret may go there.
+#[test]
+fn an_overlay_is_shown_as_it_would_be_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = r#"
+cases:
+  - name: a session
+    stage: prepare
+    input: &input
+      agent_id: g
+      owner_id: o
+      allowlist: [notion]
+      accounts: [{ toolkit: notion, account_id: a }]
+    config: &config { composio: { base_url: "https://composio.example/api", api_key: k } }
+    grants: &grants
+      http: [{ url: "https://composio.example/api/tool_router/session", methods: [POST] }]
+      secrets: { k: { from: "env:SWITCHYARD_PLUGIN_SECRET_K", hosts: [composio.example], overlay: true } }
+    mocks: &mocks
+      secrets: { k: s3cret }
+      http:
+        - request: { method: POST, headers: { x-api-key: s3cret }, json: { user_id: o, connected_accounts: { notion: [a] } } }
+          response: { json: { mcp: { url: "https://mcp.example/s" } } }
+    expect:
+      overlay: { mcpServers: { composio: { type: http, url: "https://mcp.example/s", headers: { x-api-key: s3cret } } } }
+      apps: [{ provider: composio, server_name: composio, toolkit: notion, display_name: Notion }]
+  - name: a secret that may not go there
+    stage: prepare
+    input: *input
+    config: *config
+    grants:
+      http: [{ url: "https://composio.example/api/tool_router/session", methods: [POST] }]
+      secrets: { k: { from: "env:SWITCHYARD_PLUGIN_SECRET_K", hosts: [composio.example] } }
+    mocks: *mocks
+    expect: { failed: invalid_output }
+  - name: both sides
+    stage: mcp-overlay
+    input: { agent_config: { x: 1 }, overlay: { mcpServers: { a: {} } } }
+    grants: *grants
+    expect: { config: { x: 1, mcpServers: { a: {} } } }
+  - name: one side
+    stage: mcp-overlay
+    input: { agent_config: { x: 1 } }
+    grants: *grants
+    expect: agent-config
+  - name: without its grants
+    stage: mcp-overlay
+    input: {}
+    expect: none
+"#;
+    let (passed, told) = try_cases(folder.path(), "mcp-overlay", cases);
+    assert!(!passed, "{told}");
+    assert!(told.contains("4 passed, 1 failed"), "{told}");
+    for fault in ["the component imports `switchyard:plugin/http@1.0.0`", "/plugin/0/grants/secrets"] {
+        assert!(told.contains(fault), "{fault} in {told}");
+    }
+}
+
 /// The guest takes the steps of its configuration and tells what came of each.
 #[test]
 fn what_a_plugin_reaches_is_mocked_and_compared() {

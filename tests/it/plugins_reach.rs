@@ -385,5 +385,8 @@ async fn a_secret_goes_to_its_hosts_alone_and_must_be_there(engine: Engine) {
         assert_eq!(fault["pointer"], "/plugin/3/grants/secrets/tracker/from", "{refused}");
         assert!(fault["message"].as_str().unwrap().contains(told), "{from}: {refused}");
     }
+    let odd = lines.replace("from = \"file:tracker\"", "from = \"file:tracker\"\noverlay = 1");
+    let refused = gateway.admin().apply(&document(&json!([]), &odd)).await.expect(422);
+    assert_eq!(refused["faults"][0]["pointer"], "/plugin/3/grants/secrets/tracker/overlay", "{refused}");
     gateway.finish().await;
 }

@@ -97,25 +97,9 @@ struct Link {
     redirect_url: String,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Session {
-    mcp: Option<SessionServer>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SessionServer {
-    url: Option<String>,
-}
-
 impl Client {
     pub fn new(base: &str, key: SecretString) -> Self {
         Self { http: outbound::direct(), base: base.to_owned(), key }
-    }
-
-    pub fn key(&self) -> &SecretString {
-        &self.key
     }
 
     pub async fn link(&self, auth_config: &str, user: &str, callback: &str) -> Result<String, UpstreamError> {
@@ -147,12 +131,6 @@ impl Client {
 
     pub async fn list_toolkits(&self) -> Result<Vec<ListedToolkit>, UpstreamError> {
         self.pages("toolkits", &[("sort_by", "usage".to_owned())]).await
-    }
-
-    /// Opens a session and gives the address of its MCP server; empty when it has none.
-    pub async fn session(&self, body: Value) -> Result<String, UpstreamError> {
-        let session: Session = self.call(Method::POST, &["tool_router", "session"], &[], Some(body)).await?;
-        Ok(session.mcp.and_then(|server| server.url).unwrap_or_default())
     }
 
     async fn pages<T: DeserializeOwned>(

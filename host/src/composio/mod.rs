@@ -2,7 +2,7 @@
 //! them. Knows no routes and no rows.
 
 pub mod client;
-pub mod session;
+mod provision;
 pub mod state;
 pub mod toolkits;
 
@@ -16,6 +16,7 @@ use crate::config::composio::Settings;
 use crate::model::ids::UserId;
 use crate::model::time::Time;
 use client::{Client, UpstreamError};
+pub use provision::provision;
 use state::Claims;
 use toolkits::{AuthConfigs, Toolkit};
 

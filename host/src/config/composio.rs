@@ -21,6 +21,8 @@ pub struct Settings {
     pub frontend: String,
     /// The service; no slash at its end.
     pub upstream: String,
+    /// Whether that is not where it is for everybody.
+    pub is_elsewhere: bool,
 }
 
 impl Settings {
@@ -36,6 +38,7 @@ impl Settings {
             let fed = format!("composio-state:{}", secret.expose_secret());
             Some(Sha256::digest(fed).to_vec())
         };
+        let upstream = text("COMPOSIO_BASE_URL").and_then(base);
         let app_url = || access.app_url.clone().and_then(base);
         Some(Self {
             api_key: text("COMPOSIO_API_KEY")?.into(),
@@ -45,7 +48,8 @@ impl Settings {
                 .or_else(|| flags.public_url.clone())
                 .or_else(app_url)?,
             frontend: app_url().unwrap_or_default(),
-            upstream: text("COMPOSIO_BASE_URL").and_then(base).unwrap_or_else(|| UPSTREAM.to_owned()),
+            is_elsewhere: upstream.is_some(),
+            upstream: upstream.unwrap_or_else(|| UPSTREAM.to_owned()),
         })
     }
 }

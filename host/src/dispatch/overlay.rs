@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
+use futures_util::StreamExt;
 use serde_json::Value;
-use thiserror::Error;
 
 use super::child_done;
 use super::issue_create::NewIssue;
@@ -13,18 +13,17 @@ use super::issue_update::Patch;
 use super::preview::{self, Considered, Trigger};
 use crate::app::App;
 use crate::claim;
-use crate::composio::client::UpstreamError;
-use crate::composio::{Composio, session};
 use crate::enrich;
 use crate::model::actor::Actor;
-use crate::model::agent::Agent;
-use crate::model::connection::Connection;
 use crate::model::edit::Edit;
 use crate::model::ids::{AgentId, IssueId, TaskId};
 use crate::model::issue::{Assignee, is_closed};
 use crate::model::status::TaskKind;
 use crate::plugin::stage::{ConnectedAccount, PrepareInput, Subject};
 use crate::store::{StoreError, agents, connections, issues};
+
+/// As many as the agents that one comment is for, and few enough to leave connections to others.
+const SIDE_BY_SIDE: usize = 8;
 
 /// Secret: never logged, never shown but in the claim.
 #[derive(Clone)]
@@ -48,17 +47,9 @@ impl std::fmt::Debug for Overlay {
     }
 }
 
-#[derive(Debug, Error)]
-enum OverlayError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-}
-
-/// Whether anything could be made for a task: apps can be connected, or a plugin asks.
+/// Whether anything could be made for a task: somebody makes it.
 pub fn is_wanted(app: &App) -> bool {
-    app.composio.is_some() || enrich::prepare::is_served(&app.plugins.snapshot())
+    enrich::prepare::is_served(&app.plugins.snapshot())
 }
 
 /// The overlay of a task of this agent, as the agent is now. Whoever may run the agent uses
@@ -73,8 +64,7 @@ pub async fn prepare(app: &App, agent: AgentId, kind: TaskKind) -> Overlay {
     })
 }
 
-/// Where a plugin serves the stage, it decides.
-async fn build(app: &App, id: AgentId, kind: TaskKind) -> Result<Overlay, OverlayError> {
+async fn build(app: &App, id: AgentId, kind: TaskKind) -> Result<Overlay, StoreError> {
     let (agent, connected) = {
         let mut conn = app.db.reader().await?;
         let agent = agents::find(&mut conn, id).await?.filter(|agent| agent.archived_at.is_none());
@@ -85,57 +75,35 @@ async fn build(app: &App, id: AgentId, kind: TaskKind) -> Result<Overlay, Overla
         };
         (agent, connected)
     };
-    let generation = app.plugins.snapshot();
-    if enrich::prepare::is_served(&generation) {
-        let overlay = Overlay::default();
-        let subject = Subject {
-            task_id: overlay.task_id.to_string(),
-            workspace_id: agent.workspace_id.to_string(),
-            agent_id: agent.id.to_string(),
-            kind: claim::kind(kind),
-        };
-        let input = PrepareInput {
-            kind: claim::kind(kind),
-            agent_id: agent.id.to_string(),
-            owner_id: agent.owner_id.map(|owner| owner.to_string()),
-            allowlist: session::allowed(
-                agent.composio_toolkit_allowlist.as_ref().map_or(&[], |list| &list.0),
-            ),
-            accounts: connected
-                .iter()
-                .map(|connection| ConnectedAccount {
-                    toolkit: connection.toolkit_slug.clone(),
-                    account_id: connection.connected_account_id.clone(),
-                })
-                .collect(),
-        };
-        let (attached, trace) = enrich::prepare::run(&generation, &subject, &input).await;
-        app.traces.insert(trace);
-        return Ok(Overlay { servers: attached.overlay, apps: attached.apps, ..overlay });
-    }
-    match &app.composio {
-        Some(composio) => connect(composio, &agent, &connected).await,
-        None => Ok(Overlay::default()),
-    }
+    let overlay = Overlay::default();
+    let subject = Subject {
+        task_id: overlay.task_id.to_string(),
+        workspace_id: agent.workspace_id.to_string(),
+        agent_id: agent.id.to_string(),
+        kind: claim::kind(kind),
+    };
+    let toolkits = agent.composio_toolkit_allowlist.iter().flat_map(|list| &list.0);
+    let input = PrepareInput {
+        kind: claim::kind(kind),
+        agent_id: agent.id.to_string(),
+        owner_id: agent.owner_id.map(|owner| owner.to_string()),
+        allowlist: toolkits.map(|slug| normalised(slug)).filter(|slug| !slug.is_empty()).collect(),
+        accounts: connected
+            .into_iter()
+            .map(|connection| ConnectedAccount {
+                toolkit: normalised(&connection.toolkit_slug),
+                account_id: connection.connected_account_id,
+            })
+            .collect(),
+    };
+    let (attached, trace) = enrich::prepare::run(&app.plugins.snapshot(), &subject, &input).await;
+    app.traces.insert(trace);
+    Ok(Overlay { servers: attached.overlay, apps: attached.apps, ..overlay })
 }
 
-async fn connect(
-    composio: &Composio,
-    agent: &Agent,
-    connected: &[Connection],
-) -> Result<Overlay, OverlayError> {
-    let allowed = agent.composio_toolkit_allowlist.as_ref().filter(|toolkits| !toolkits.0.is_empty());
-    let (Some(owner), Some(allowed)) = (agent.owner_id, allowed) else { return Ok(Overlay::default()) };
-    let connected = connected
-        .iter()
-        .map(|connection| (connection.toolkit_slug.as_str(), connection.connected_account_id.as_str()));
-    let accounts = session::choose(&allowed.0, connected);
-    if accounts.is_empty() {
-        return Ok(Overlay::default());
-    }
-    let servers = composio.overlay(owner, &accounts).await?;
-    let apps = servers.is_some().then(|| session::apps(&accounts));
-    Ok(Overlay { servers, apps, ..Overlay::default() })
+/// The form in which names of apps are compared.
+fn normalised(slug: &str) -> String {
+    slug.trim_matches([' ', '\t', '\n', '\r']).to_ascii_lowercase()
 }
 
 /// Overlays, by the agents that they are for: whom a write starts is decided once more where
@@ -151,11 +119,9 @@ impl Prepared {
 
     /// For a task of each of these.
     pub async fn each(app: &App, agents: impl IntoIterator<Item = AgentId>, kind: TaskKind) -> Self {
-        let mut prepared = Self::default();
-        for agent in agents {
-            prepared.0.insert(agent, prepare(app, agent, kind).await);
-        }
-        prepared
+        let each = agents.into_iter().map(|agent| async move { (agent, prepare(app, agent, kind).await) });
+        // Side by side: whoever waits for an answer waits for the slowest, not for the sum.
+        Self(futures_util::stream::iter(each).buffer_unordered(SIDE_BY_SIDE).collect().await)
     }
 
     async fn first(app: &App, foretold: Result<Vec<Trigger>, StoreError>) -> Self {

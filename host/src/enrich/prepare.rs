@@ -3,16 +3,19 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use futures_util::future::join_all;
+use serde_json::{Map, Value, json};
 
 use super::trace::Trace;
 use crate::plugin::generation::Generation;
-use crate::plugin::stage::{PrepareInput, PrepareOutput, Stage, Subject};
+use crate::plugin::stage::{ConnectedApp, PrepareInput, PrepareOutput, Stage, Subject};
+use crate::plugin::standing::{self, Standing};
 
-/// The most servers that an overlay may bring.
-const SERVERS: usize = 64;
+const SERVERS: &str = "mcpServers";
+/// The most servers that a plugin may bring.
+const MOST_SERVERS: usize = 64;
 
-/// What a plugin attached, read.
+/// What a task takes along.
 #[derive(Clone, Default)]
 pub struct Attached {
     /// `{"mcpServers":{…}}`. Secret.
@@ -26,83 +29,137 @@ pub fn is_served(generation: &Generation) -> bool {
     generation.is_served(Stage::Prepare)
 }
 
-/// Asks the plugin of the stage. A failure attaches nothing, whatever `on_error` says, and the
-/// trace tells of it.
+/// Asks every plugin that fits, side by side. A failure attaches nothing of its plugin's,
+/// whatever `on_error` says, and the trace tells of it.
 pub async fn run(generation: &Arc<Generation>, subject: &Subject, input: &PrepareInput) -> (Attached, Trace) {
     let mut trace = Trace::new(subject, generation.number);
-    let Some(plugin) = generation.called(Stage::Prepare, subject).next() else {
-        return (Attached::default(), trace);
-    };
-    let report = plugin.prepare(subject, input, read).await;
-    let attached = match report.result {
-        Ok(attached) => {
-            // What was attached is secret, so the trace names no change.
-            trace.applied(plugin, Stage::Prepare, report.times, Vec::new());
-            attached
+    let asked: Vec<_> = generation.called(Stage::Prepare, subject).collect();
+    let reports = asked.iter().map(|plugin| plugin.prepare(subject, input, read));
+    let mut all = Vec::new();
+    for (plugin, report) in asked.iter().zip(join_all(reports).await) {
+        match report.result {
+            Ok(made) => {
+                // What was attached is secret, so the trace names no change.
+                trace.applied(plugin, Stage::Prepare, report.times, Vec::new());
+                all.extend(made);
+            }
+            Err(error) => trace.passed_over(plugin, Stage::Prepare, report.times, &error),
         }
-        Err(error) => {
-            trace.passed_over(plugin, Stage::Prepare, report.times, &error);
-            Attached::default()
-        }
-    };
-    (attached, trace)
+    }
+    (attached(all), trace)
 }
 
-fn read(output: PrepareOutput) -> Result<Attached, String> {
-    let Some(text) = output.overlay else { return Ok(Attached::default()) };
-    let overlay: Value =
-        serde_json::from_str(&text).map_err(|error| format!("the overlay is not JSON: {error}"))?;
-    let servers = overlay.get("mcpServers").and_then(Value::as_object);
-    let Some(servers) = servers.filter(|servers| servers.values().all(Value::is_object)) else {
-        return Err("the overlay is not `{\"mcpServers\": {NAME: {…}}}`".to_owned());
-    };
-    if servers.len() > SERVERS {
-        return Err(format!("the overlay has {} servers; {SERVERS} are allowed", servers.len()));
+/// What one plugin made.
+struct Made {
+    servers: Map<String, Value>,
+    /// Whatever else its overlay holds.
+    rest: Map<String, Value>,
+    apps: Vec<ConnectedApp>,
+}
+
+/// All of it together. Of servers of one name the one counts whose plugin is further down in the
+/// document, and with it the apps that it connects.
+fn attached(all: Vec<Made>) -> Attached {
+    if all.is_empty() {
+        return Attached::default();
     }
-    let apps = output.apps.iter().map(|app| {
-        let mut shown = json!({
-            "provider": app.provider, "server_name": app.server_name, "toolkit_slug": app.toolkit,
-        });
-        if let Some(name) = &app.display_name {
-            shown["toolkit_name"] = name.as_str().into();
-        }
-        shown
+    let (mut servers, mut rest, mut apps) = (Map::new(), Map::new(), Vec::<ConnectedApp>::new());
+    for made in all {
+        apps.retain(|app| !made.servers.contains_key(&app.server_name));
+        apps.extend(made.apps);
+        servers.extend(made.servers);
+        rest.extend(made.rest);
+    }
+    rest.insert(SERVERS.to_owned(), servers.into());
+    let apps: Vec<Value> = apps.iter().map(shown).collect();
+    Attached { overlay: Some(rest.into()), apps: (!apps.is_empty()).then_some(apps.into()) }
+}
+
+fn shown(app: &ConnectedApp) -> Value {
+    let mut shown = json!({
+        "provider": app.provider, "server_name": app.server_name, "toolkit_slug": app.toolkit,
     });
-    let apps: Vec<Value> = apps.collect();
-    Ok(Attached { overlay: Some(overlay), apps: (!apps.is_empty()).then_some(Value::Array(apps)) })
+    if let Some(name) = &app.display_name {
+        shown["toolkit_name"] = name.as_str().into();
+    }
+    shown
+}
+
+fn read(output: PrepareOutput, standing: &[Standing]) -> Result<Option<Made>, String> {
+    const SHAPE: &str = "the overlay is not `{\"mcpServers\": {NAME: {…}}}`";
+    let Some(text) = output.overlay else { return Ok(None) };
+    let mut overlay: Value =
+        serde_json::from_str(&text).map_err(|error| format!("the overlay is not JSON: {error}"))?;
+    standing::fill(&mut overlay, standing)?;
+    let Value::Object(mut rest) = overlay else { return Err(SHAPE.to_owned()) };
+    let Some(Value::Object(servers)) = rest.remove(SERVERS) else { return Err(SHAPE.to_owned()) };
+    if !servers.values().all(Value::is_object) {
+        return Err(SHAPE.to_owned());
+    }
+    if servers.len() > MOST_SERVERS {
+        return Err(format!("the overlay has {} servers; {MOST_SERVERS} are allowed", servers.len()));
+    }
+    Ok(Some(Made { servers, rest, apps: output.apps }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::stage::ConnectedApp;
 
     fn overlay(text: &str) -> PrepareOutput {
         PrepareOutput { overlay: Some(text.to_owned()), apps: Vec::new() }
     }
 
+    fn app(server: &str, toolkit: &str) -> ConnectedApp {
+        ConnectedApp {
+            provider: "p".to_owned(),
+            server_name: server.to_owned(),
+            toolkit: toolkit.to_owned(),
+            display_name: None,
+        }
+    }
+
+    fn made(output: PrepareOutput) -> Attached {
+        attached(read(output, &[]).ok().flatten().into_iter().collect())
+    }
+
     #[test]
     fn an_overlay_names_servers_and_nothing_else_is_one() {
         for refused in ["", "[]", "{}", r#"{"mcpServers":[]}"#, r#"{"mcpServers":{"a":"b"}}"#] {
-            assert!(read(overlay(refused)).is_err(), "{refused}");
+            assert!(read(overlay(refused), &[]).is_err(), "{refused}");
         }
-        assert!(read(overlay(r#"{"mcpServers":{"a":{"command":"x"}}}"#)).is_ok());
+        let text = r#"{"mcpServers":{"a":{"command":"x"}},"more":1}"#;
+        assert_eq!(made(overlay(text)).overlay.map(|kept| kept.to_string()).as_deref(), Some(text));
     }
 
     #[test]
     fn apps_are_kept_beside_an_overlay_alone() {
-        let app = ConnectedApp {
-            provider: "p".to_owned(),
-            server_name: "s".to_owned(),
-            toolkit: "t".to_owned(),
-            display_name: None,
-        };
         let apps = |overlay: Option<&str>| {
-            let output = PrepareOutput { overlay: overlay.map(str::to_owned), apps: vec![app.clone()] };
-            read(output).ok().and_then(|attached| attached.apps)
+            made(PrepareOutput { overlay: overlay.map(str::to_owned), apps: vec![app("s", "t")] }).apps
         };
         assert_eq!(apps(None), None);
         let expected = json!([{"provider": "p", "server_name": "s", "toolkit_slug": "t"}]);
         assert_eq!(apps(Some(r#"{"mcpServers":{}}"#)), Some(expected));
+    }
+
+    #[test]
+    fn plugins_further_down_win_with_their_apps() {
+        let of = |servers: Value, apps: Vec<ConnectedApp>| PrepareOutput {
+            overlay: Some(json!({ "mcpServers": servers }).to_string()),
+            apps,
+        };
+        let first = of(json!({"a": {"x": 1}, "b": {"x": 1}}), vec![app("a", "t1"), app("b", "t2")]);
+        let second = of(json!({"b": {"x": 2}}), vec![app("b", "t3")]);
+        let both: Vec<Made> =
+            [first, second].into_iter().filter_map(|output| read(output, &[]).ok().flatten()).collect();
+        let Attached { overlay, apps } = attached(both);
+        assert_eq!(overlay, Some(json!({"mcpServers": {"a": {"x": 1}, "b": {"x": 2}}})));
+        let toolkits: Vec<Value> = apps
+            .iter()
+            .filter_map(Value::as_array)
+            .flatten()
+            .map(|app| app["toolkit_slug"].clone())
+            .collect();
+        assert_eq!(toolkits, ["t1", "t3"]);
     }
 }

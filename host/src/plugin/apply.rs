@@ -21,6 +21,7 @@ use super::manifest;
 use super::oci;
 use super::oci_reference::Reference;
 use super::plugin::{Entry, Plugin, Provenance, Workplace};
+use super::provision;
 use super::reach::{Outside, Secrets};
 use super::rollout::{self, Role};
 use super::rules::Rules;
@@ -165,14 +166,20 @@ impl Made {
     }
 }
 
-async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Result<Made, Vec<Fault>> {
+async fn make_one(workshop: &Workshop, mut wanted: Wanted, supply: &Supply) -> Result<Made, Vec<Fault>> {
+    let equipped = provision::equip(&mut wanted, workshop.outside.provision.as_ref());
+    let wanted = wanted;
     let fault = |member: &str, message: String| {
         vec![Fault::new(Some(&wanted.name), format!("{}/{member}", wanted.pointer), message)]
     };
-    let limits = workshop.rules.caps.within(wanted.limits, &wanted.asked_limits).map_err(|faults| {
-        let fault = |(key, message)| fault(&format!("limits/{key}"), message);
-        faults.into_iter().flat_map(fault).collect::<Vec<_>>()
-    })?;
+    let equipped = equipped.map_err(|(member, message)| fault(&member, message))?;
+    let within = |limits| {
+        workshop.rules.caps.within(limits, &wanted.asked_limits).map_err(|faults| {
+            let fault = |(key, message)| fault(&format!("limits/{key}"), message);
+            faults.into_iter().flat_map(fault).collect::<Vec<_>>()
+        })
+    };
+    let (limits, enqueue_limits) = (within(wanted.limits)?, within(equipped.enqueue_limits)?);
     let loaded = load(workshop, &wanted, supply).await;
     let Loaded { component, bytes, source } = loaded.map_err(|(member, message)| fault(member, message))?;
     // The operator's limits, but enough time for a first look on a busy machine.
@@ -200,22 +207,32 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
     if matches!(wanted.source, Source::Oci(_)) {
         settled.push((format!("{}/source", wanted.pointer), source.clone()));
     }
-    let stages = wanted.stages.clone().unwrap_or_else(|| component.stages.clone());
+    let mut stages = wanted.stages.clone().unwrap_or_else(|| component.stages.clone());
     for stage in stages.iter().filter(|stage| !component.stages.contains(stage)) {
         faults.extend(fault("stages", format!("the component does not serve `{}`", stage.as_str())));
     }
-    for import in component.imports.iter().filter(|import| !wanted.grants.covers(import)) {
+    stages.retain(|stage| Some(*stage) != equipped.withheld);
+    // What is built in may offer more than it is granted here; a call of that is refused.
+    let ours = matches!(wanted.source, Source::Builtin(_));
+    for import in component.imports.iter().filter(|import| !ours && !wanted.grants.covers(import)) {
         let interface = format!("switchyard:plugin/{import}@1.0.0");
         let message = format!("the component imports `{interface}`; grant `{import}` to it, or take another");
         faults.extend(fault(&format!("grants/{import}"), message));
     }
-    let secrets = Secrets::read(&wanted.grants.secrets, workshop.outside.secrets_dir.as_deref());
-    let secrets = secrets.unwrap_or_else(|unread| {
+    let mut named = wanted.grants.secrets.clone();
+    if let Some((name, ..)) = &equipped.secret {
+        named.remove(name);
+    }
+    let secrets = Secrets::read(&named, workshop.outside.secrets_dir.as_deref());
+    let mut secrets = secrets.unwrap_or_else(|unread| {
         for (name, message) in unread {
             faults.extend(fault(&format!("grants/secrets/{name}/from"), message));
         }
         Secrets::default()
     });
+    if let Some((name, grant, value)) = equipped.secret {
+        secrets.insert(&name, &grant, value);
+    }
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -225,6 +242,7 @@ async fn make_one(workshop: &Workshop, wanted: Wanted, supply: &Supply) -> Resul
         policy: wanted.policy,
         config: wanted.config.to_string(),
         limits,
+        enqueue_limits,
         grants: wanted.grants,
         role: wanted.role,
         origin: Provenance { source, signed_by },

@@ -10,6 +10,7 @@ use super::engine::ticks;
 use super::limits::{Limits, Memory};
 use super::log_share::LogShare;
 use super::reach::{Reach, Refusal, Request, Used};
+use super::standing::Standing;
 
 /// The most of a line.
 const LINE_BYTES: usize = 1024;
@@ -79,6 +80,11 @@ impl Host {
     /// Lines that were written and dropped.
     pub fn dropped_lines(&self) -> u32 {
         self.log.dropped()
+    }
+
+    /// The references that this call was given.
+    pub fn standing(&self) -> Vec<Standing> {
+        self.reach.as_ref().map(|reach| reach.standing(&self.used)).unwrap_or_default()
     }
 
     /// Something outside, and what this call has used of it.

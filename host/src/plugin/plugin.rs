@@ -1,22 +1,22 @@
 //! One configured component, and calling it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
 use super::bindings::exports::switchyard::plugin::finished;
 use super::bindings::switchyard::plugin::types;
-use super::breaker::Breaker;
 use super::component::Component;
 use super::convert;
 use super::counters::{Counters, CountersBody};
 use super::error::PluginError;
 use super::grants::Grants;
 use super::imports::Host;
+use super::lane::Lane;
 use super::limits::{Limits, MAX_ITEMS};
 use super::log_share::{LogShare, Minute};
 use super::policy::Policy;
@@ -29,6 +29,7 @@ use super::stage::{
     BriefingInput, Decision, McpInput, Merged, PrepareInput, PrepareOutput, RepoInput, Resolution, Stage,
     Subject,
 };
+use super::standing::Standing;
 use super::warm::Warm;
 
 /// What the document says of a plugin, checked.
@@ -40,6 +41,8 @@ pub struct Entry {
     /// JSON text that satisfied the plugin's schema.
     pub config: String,
     pub limits: Limits,
+    /// Of the calls that tasks wait for which are about to be queued.
+    pub enqueue_limits: Limits,
     pub grants: Grants,
     pub role: Role,
     /// Where it came from.
@@ -77,11 +80,11 @@ pub struct Plugin {
     pub origin: Provenance,
     config: String,
     component: Arc<Component>,
-    places: Semaphore,
+    claims: Lane,
+    enqueues: Lane,
     /// Shared by all plugins: what the pool of instances holds.
     pool: Arc<Semaphore>,
     warm: Warm,
-    breaker: Breaker,
     log: Arc<Minute>,
     reach: Arc<Reach>,
     counters: Arc<Counters>,
@@ -105,14 +108,14 @@ impl Plugin {
             policy: entry.policy,
             origin: entry.origin,
             grants: entry.grants,
-            places: Semaphore::new(entry.limits.max_concurrent),
             warm: Warm::new(&entry.limits, warm),
+            claims: Lane::of_claims(entry.limits),
+            enqueues: Lane::of_enqueues(entry.enqueue_limits),
             limits: entry.limits,
             role: entry.role,
             config: entry.config,
             component,
             pool,
-            breaker: Breaker::default(),
             log: Arc::default(),
             counters,
             totals,
@@ -130,40 +133,50 @@ impl Plugin {
 
     /// A canary that failed too often to go on with.
     pub fn is_lost_canary(&self) -> bool {
-        matches!(self.role, Role::Canary { .. }) && self.breaker.is_open()
+        matches!(self.role, Role::Canary { .. })
+            && (self.claims.breaker.is_open() || self.enqueues.breaker.is_open())
     }
 
+    /// Of both lanes the one that is further from closed.
     pub fn breaker_state(&self) -> &'static str {
-        self.breaker.name(Instant::now())
+        let now = Instant::now();
+        let states = [self.claims.breaker.name(now), self.enqueues.breaker.name(now)];
+        ["open", "half_open"].into_iter().find(|state| states.contains(state)).unwrap_or("closed")
     }
 
-    /// Stage `prepare`. What `accept` refuses is a failure of the plugin's.
+    /// Stage `prepare`. `accept` gets what came back, and the references in it; what it refuses
+    /// is a failure of the plugin's.
     pub async fn prepare<T>(
         &self,
         subject: &Subject,
         input: &PrepareInput,
-        accept: impl FnOnce(PrepareOutput) -> Result<T, String>,
+        accept: impl FnOnce(PrepareOutput, &[Standing]) -> Result<T, String>,
     ) -> Report<T> {
         let Some(indices) = self.component.prepare.clone() else { return Report::missing() };
         let (call, given) = (self.call(subject), convert::prepare_input(input));
-        let report = self.run(subject, size::of_prepare_input(input), move |store, instance| {
+        let lane = &self.enqueues;
+        let report = self.run(lane, subject, size::of_prepare_input(input), move |store, instance| {
             Box::pin(async move {
-                indices.load(&mut *store, instance)?.call_prepare(&mut *store, &call, &given).await
+                let output =
+                    indices.load(&mut *store, instance)?.call_prepare(&mut *store, &call, &given).await?;
+                Ok(output.map(|output| (output, store.data().standing())))
             })
         });
-        self.judge(report.await.map(convert::prepared), size::of_prepare_output, accept)
+        let report = report.await.map(|(output, standing)| (convert::prepared(output), standing));
+        let size = |(output, _): &(PrepareOutput, Vec<Standing>)| size::of_prepare_output(output);
+        self.judge(lane, report, size, |(output, standing)| accept(output, &standing))
     }
 
     /// Stage `repo-resolution`.
     pub async fn resolve_repos(&self, subject: &Subject, input: &RepoInput) -> Report<Resolution> {
         let Some(indices) = self.component.repo_resolution.clone() else { return Report::missing() };
         let (call, given) = (self.call(subject), convert::repo_input(input));
-        let report = self.run(subject, size::of_repo_input(input), move |store, instance| {
+        let report = self.run(&self.claims, subject, size::of_repo_input(input), move |store, instance| {
             Box::pin(async move {
                 indices.load(&mut *store, instance)?.call_resolve(&mut *store, &call, &given).await
             })
         });
-        self.judge(report.await.map(convert::resolution), size::of_resolution, Ok)
+        self.judge(&self.claims, report.await.map(convert::resolution), size::of_resolution, Ok)
     }
 
     /// Stage `mcp-overlay`. What `accept` refuses is a failure of the plugin's.
@@ -175,24 +188,25 @@ impl Plugin {
     ) -> Report<T> {
         let Some(indices) = self.component.mcp_overlay.clone() else { return Report::missing() };
         let (call, given) = (self.call(subject), convert::mcp_input(input));
-        let report = self.run(subject, size::of_mcp_input(input), move |store, instance| {
+        let report = self.run(&self.claims, subject, size::of_mcp_input(input), move |store, instance| {
             Box::pin(async move {
                 indices.load(&mut *store, instance)?.call_merge(&mut *store, &call, &given).await
             })
         });
-        self.judge(report.await.map(convert::merged), size::of_merged, accept)
+        self.judge(&self.claims, report.await.map(convert::merged), size::of_merged, accept)
     }
 
     /// Stage `squad-briefing`.
     pub async fn brief_squad(&self, subject: &Subject, input: &BriefingInput) -> Report<Option<String>> {
         let Some(indices) = self.component.squad_briefing.clone() else { return Report::missing() };
         let (call, given) = (self.call(subject), convert::briefing_input(input));
-        let report = self.run(subject, size::of_briefing_input(input), move |store, instance| {
-            Box::pin(async move {
-                indices.load(&mut *store, instance)?.call_brief(&mut *store, &call, &given).await
-            })
-        });
-        self.judge(report.await, |text| Size::of(text.as_ref().map_or(0, String::len)), Ok)
+        let report =
+            self.run(&self.claims, subject, size::of_briefing_input(input), move |store, instance| {
+                Box::pin(async move {
+                    indices.load(&mut *store, instance)?.call_brief(&mut *store, &call, &given).await
+                })
+            });
+        self.judge(&self.claims, report.await, |text| Size::of(text.as_ref().map_or(0, String::len)), Ok)
     }
 
     /// Stage `enrichment`; the claim is JSON text. What `accept` refuses is a failure of the
@@ -206,12 +220,12 @@ impl Plugin {
         let Some(indices) = self.component.enrichment.clone() else { return Report::missing() };
         let (call, bytes) = (self.call(subject), claim.len());
         let given = convert::enrichment_input(claim);
-        let report = self.run(subject, bytes, move |store, instance| {
+        let report = self.run(&self.claims, subject, bytes, move |store, instance| {
             Box::pin(async move {
                 indices.load(&mut *store, instance)?.call_enrich(&mut *store, &call, &given).await
             })
         });
-        self.judge(report.await.map(convert::decision), size::of_decision, accept)
+        self.judge(&self.claims, report.await.map(convert::decision), size::of_decision, accept)
     }
 
     /// Stage `finished`; the task is JSON text.
@@ -219,12 +233,12 @@ impl Plugin {
         let Some(indices) = self.component.finished.clone() else { return Report::missing() };
         let call = self.call(subject);
         let given = finished::Input { task: task.to_owned(), attributes: Vec::new() };
-        let report = self.run(subject, task.len(), move |store, instance| {
+        let report = self.run(&self.claims, subject, task.len(), move |store, instance| {
             Box::pin(async move {
                 indices.load(&mut *store, instance)?.call_finished(&mut *store, &call, &given).await
             })
         });
-        self.judge(report.await, |()| Size::of(0), Ok)
+        self.judge(&self.claims, report.await, |()| Size::of(0), Ok)
     }
 
     fn call(&self, subject: &Subject) -> types::Call {
@@ -232,7 +246,7 @@ impl Plugin {
     }
 
     /// One call in a fresh sandbox, or one that was kept, under every limit.
-    async fn run<T, F>(&self, subject: &Subject, input_bytes: usize, call: F) -> Report<T>
+    async fn run<T, F>(&self, lane: &Lane, subject: &Subject, input_bytes: usize, call: F) -> Report<T>
     where
         F: for<'a> FnOnce(&'a mut Store<Host>, &'a Instance) -> BoxFuture<'a, Returned<T>> + Send,
     {
@@ -241,23 +255,24 @@ impl Plugin {
             return Report::refused(PluginError::TooLarge { what: "input", bytes: input_bytes, limit });
         }
         let queued = Instant::now();
-        let Some(_admission) = self.breaker.admit(queued) else {
+        let Some(_admission) = lane.breaker.admit(queued) else {
             return Report::refused(PluginError::BreakerOpen);
         };
-        let Some(_places) = self.place().await else {
+        let Some(_places) = lane.place(&self.pool).await else {
             return Report { times: Times::queued(queued), ..Report::refused(PluginError::Overloaded) };
         };
+        let limits = lane.limits(queued);
         let times = Times { bytes_in: input_bytes as u64, ..Times::queued(queued) };
         let names = (self.name.as_str(), subject.task_id.as_str());
         let (mut sandbox, calls) = match self.warm.take() {
             Some((mut sandbox, calls)) => {
-                sandbox.renew(names, &self.limits, Some(self.reach.clone()));
+                sandbox.renew(names, &limits, Some(self.reach.clone()));
                 (sandbox, calls)
             }
-            None => (Sandbox::new(&self.component, names, &self.limits, Some(self.reach.clone())), 0),
+            None => (Sandbox::new(&self.component, names, &limits, Some(self.reach.clone())), 0),
         };
-        sandbox.share_log(LogShare::new(&self.limits, self.log.clone()));
-        let report = sandbox.run(&self.component, &self.limits, times, call).await;
+        sandbox.share_log(LogShare::new(&limits, self.log.clone()));
+        let report = sandbox.run(&self.component, &limits, times, call).await;
         for counters in [&self.counters, &self.totals] {
             counters.dropped_lines(sandbox.dropped_lines());
         }
@@ -265,19 +280,10 @@ impl Plugin {
         report
     }
 
-    /// A place of this plugin's and one of the pool's.
-    async fn place(&self) -> Option<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
-        if let (Ok(own), Ok(pool)) = (self.places.try_acquire(), self.pool.try_acquire()) {
-            return Some((own, pool));
-        }
-        let both = async { Some((self.places.acquire().await.ok()?, self.pool.acquire().await.ok()?)) };
-        let patience = Duration::from_millis(self.limits.queue_ms);
-        tokio::time::timeout(patience, both).await.ok().flatten()
-    }
-
     /// Looks at what came out, and remembers how the call went.
     fn judge<T, U>(
         &self,
+        lane: &Lane,
         report: Report<T>,
         size: impl FnOnce(&T) -> Size,
         accept: impl FnOnce(T) -> Result<U, String>,
@@ -299,16 +305,8 @@ impl Plugin {
         for counters in [&self.counters, &self.totals] {
             counters.record(result.as_ref().err(), times.total_us());
         }
-        match &result {
-            // A failure that the guest tells of itself is no fault of the plugin's.
-            Ok(_) | Err(PluginError::Failed { .. }) => self.breaker.record(true, Instant::now()),
-            Err(error) if error.is_the_guests() => {
-                self.breaker.record(false, Instant::now());
-                if self.is_lost_canary() {
-                    self.alarm.notify_one();
-                }
-            }
-            Err(_) => {}
+        if lane.record(result.as_ref().err()) && self.is_lost_canary() {
+            self.alarm.notify_one();
         }
         Report { result, times, instructions: report.instructions }
     }

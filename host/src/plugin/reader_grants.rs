@@ -13,7 +13,7 @@ const MAX_LIST: usize = 256;
 /// The keys of `[plugin.grants]`.
 pub const KEYS: [&str; 8] = ["env", "write", "view", "http", "secrets", "kv", "clock", "random"];
 const HTTP_KEYS: [&str; 3] = ["url", "methods", "networks"];
-const SECRET_KEYS: [&str; 2] = ["from", "hosts"];
+const SECRET_KEYS: [&str; 3] = ["from", "hosts", "overlay"];
 
 impl Reader<'_> {
     pub(super) fn grants(&mut self) -> Grants {
@@ -139,7 +139,15 @@ impl Reader<'_> {
                 self.fault(&format!("{at}/hosts"), "must name the hosts that may get the secret");
             }
             let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-            grants.insert(name.clone(), SecretGrant { from: from.to_owned(), hosts });
+            let overlay = match entry.get("overlay") {
+                None => false,
+                Some(Value::Bool(overlay)) => *overlay,
+                Some(_) => {
+                    self.fault(&format!("{at}/overlay"), "must be true or false");
+                    false
+                }
+            };
+            grants.insert(name.clone(), SecretGrant { from: from.to_owned(), hosts, overlay });
         }
         grants
     }

@@ -39,7 +39,7 @@ impl Stage {
     /// Whether all its plugins are asked; the others decide one thing, so the first that fits
     /// the task decides.
     pub fn takes_many(self) -> bool {
-        matches!(self, Self::Enrichment | Self::Finished)
+        matches!(self, Self::Prepare | Self::Enrichment | Self::Finished)
     }
 }
 

@@ -13,6 +13,7 @@ use super::others::{Moved, Others};
 use super::queue_versions::{Entered, QueueVersions};
 use super::writer::{Durability, Writer};
 use crate::model::ids::RuntimeId;
+use crate::telemetry::metrics;
 
 /// The handle everything is read and written through; cheap to clone.
 #[derive(Clone)]
@@ -215,6 +216,7 @@ impl Db {
         match &self.pool {
             Pool::Sqlite { writer, .. } => writer.run(durability, work).await,
             Pool::Postgres(pool) => {
+                metrics::db_statement();
                 let transaction = pool.begin().await.map_err(StoreError::from)?;
                 let link = PgLink::Transaction(transaction);
                 let mut conn = Conn::Postgres(PgHandle { link, entered: Vec::new() });
@@ -234,6 +236,7 @@ impl Db {
         let Conn::Postgres(PgHandle { link: PgLink::Transaction(transaction), .. }) = conn else {
             return Ok(());
         };
+        metrics::db_statement();
         if entered.is_empty() {
             return Ok(transaction.commit().await?);
         }

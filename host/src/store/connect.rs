@@ -87,8 +87,8 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
         .pragma("temp_store", "MEMORY")
         .pragma("cache_size", "-16000")
         .with_regexp()
-        .optimize_on_close(true, 400)
-        .disable_statement_logging();
+        .optimize_on_close(true, 400);
+    let connect = logging(connect);
     let file = connect.get_filename().to_owned();
     keep_private(&file)?;
     let one = |connect: SqliteConnectOptions| {
@@ -128,8 +128,7 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
 }
 
 async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
-    let connect =
-        PgConnectOptions::from_str(&options.url)?.application_name("switchyard").disable_statement_logging();
+    let connect = logging(PgConnectOptions::from_str(&options.url)?.application_name("switchyard"));
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .test_before_acquire(false)
@@ -158,6 +157,13 @@ async fn checkpoint(pool: SqlitePool, writer: SqlitePool, long_log: Arc<AtomicBo
         }
     }
     pool.close().await;
+}
+
+/// Statements are logged, without what is bound to them, for whoever asks for `sqlx::query` at
+/// `trace`; for nobody else a statement bears the cost of the question.
+fn logging<O: ConnectOptions>(options: O) -> O {
+    let wanted = tracing::enabled!(target: "sqlx::query", tracing::Level::TRACE);
+    if wanted { options } else { options.disable_statement_logging() }
 }
 
 /// The file holds secrets: nobody but its owner reads it.

@@ -80,7 +80,8 @@ pub fn hints(what: &'static str, count: usize) {
     counter!("switchyard_bus_hints_total", "direction" => what).increment(count as u64);
 }
 
-/// A statement went to the database.
+/// A statement went to the database; those that begin and end a transaction count, too, so
+/// that on PostgreSQL this counts round trips.
 pub fn db_statement() {
     counter!("switchyard_db_statements_total").increment(1);
 }

@@ -1,10 +1,14 @@
-//! Merges an agent's MCP configuration with the overlay made when its task was queued.
+//! The servers of a task's overlay: made when it is queued, out of the apps that its agent's
+//! owner connected; merged with the agent's own MCP configuration when it is claimed.
 
+mod connect;
 mod merge;
 
 use switchyard_sdk::mcp_overlay::{Input, McpOverlay, Merged};
+use switchyard_sdk::prepare::{self, Prepare};
 use switchyard_sdk::{Call, Description, Failure, Plugin, export};
 
+pub use connect::{connect, display_name};
 pub use merge::merge;
 
 struct Overlay;
@@ -14,8 +18,15 @@ impl Plugin for Overlay {
         Description::new(
             "mcp-overlay",
             env!("CARGO_PKG_VERSION"),
-            "Adds the servers of a task's overlay to the agent's MCP configuration.",
+            "Makes a task's overlay of connected apps, and adds its servers to the agent's MCP configuration.",
         )
+        .config_schema(connect::CONFIG_SCHEMA)
+    }
+}
+
+impl Prepare for Overlay {
+    fn prepare(call: &Call, input: prepare::Input) -> Result<prepare::Output, Failure> {
+        connect(call, &input)
     }
 }
 
@@ -25,4 +36,4 @@ impl McpOverlay for Overlay {
     }
 }
 
-export!(Overlay: mcp_overlay);
+export!(Overlay: prepare, mcp_overlay);

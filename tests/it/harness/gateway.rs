@@ -43,7 +43,7 @@ pub struct Gateway {
     owner: Client,
     admin_token: String,
     setup: Setup,
-    data: Arc<Data>,
+    pub(super) data: Arc<Data>,
     process: RefCell<Process>,
     addresses: Arc<RwLock<Addresses>>,
     expected_errors: RefCell<Vec<String>>,
@@ -319,12 +319,12 @@ fn is_error(line: &str) -> bool {
 }
 
 /// A database and the folder beside it. Nodes share one.
-struct Data {
+pub(super) struct Data {
     folder: TempDir,
     url: String,
     /// The name on the server, on PostgreSQL.
     name: Option<String>,
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl Data {

@@ -211,6 +211,21 @@ impl Gateway {
         self.seed("agent_task_queue", row, more).await
     }
 
+    /// So many tasks with nothing to work on, years old, made by the database alone.
+    pub async fn seed_many(&self, agent: Uuid, runtime: Uuid, status: &str, count: i64) {
+        const SQLITE: &str = "INSERT INTO agent_task_queue
+                (id, agent_id, runtime_id, status, context, completed_at, created_at)
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $4)
+            SELECT randomblob(16), $1, $2, $3, '{\"type\":\"quick_create\",\"prompt\":\"x\"}',
+                '2020-01-01T00:00:00.000000+00:00', '2020-01-01T00:00:00.000000+00:00' FROM n";
+        const POSTGRES: &str = "INSERT INTO agent_task_queue
+                (id, agent_id, runtime_id, status, context, completed_at, created_at)
+            SELECT gen_random_uuid(), $1, $2, $3, '{\"type\":\"quick_create\",\"prompt\":\"x\"}',
+                '2020-01-01Z', '2020-01-01Z' FROM generate_series(1, $4)";
+        let sql = if self.engine == super::Engine::Sqlite { SQLITE } else { POSTGRES };
+        self.execute(sql, json!([agent, runtime, status, count])).await;
+    }
+
     /// A queued task on a new issue of the agent's workspace.
     pub async fn seed_issue_task(&self, agent: Uuid, more: Value) -> Uuid {
         let workspace = self.value("SELECT workspace_id FROM agent WHERE id = $1", json!([agent])).await;

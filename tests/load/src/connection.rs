@@ -17,16 +17,21 @@ pub struct Target {
     pub authorization: HeaderValue,
 }
 
+/// A token as a header, hidden in whatever prints it.
+pub fn bearer(token: &str) -> anyhow::Result<HeaderValue> {
+    let mut value =
+        HeaderValue::from_str(&format!("Bearer {token}")).context("a token has odd characters")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 impl Target {
     pub fn new(base_url: &str, token: &str) -> anyhow::Result<Self> {
         let url = url::Url::parse(base_url).context("--base-url is not a URL")?;
         ensure!(url.scheme() == "http", "--base-url must begin with http://");
         let host = url.host_str().context("--base-url has no host")?;
         let port = url.port_or_known_default().context("--base-url has no port")?;
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {token}")).context("--token has odd characters")?;
-        authorization.set_sensitive(true);
-        Ok(Self { authority: format!("{host}:{port}"), authorization })
+        Ok(Self { authority: format!("{host}:{port}"), authorization: bearer(token)? })
     }
 }
 
@@ -89,6 +94,11 @@ impl Connection {
             String::from_utf8_lossy(&answer.body)
         );
         if answer.body.is_empty() { Ok(Value::Null) } else { answer.json() }
+    }
+
+    /// Connects now rather than with the first request.
+    pub async fn open(&mut self) -> anyhow::Result<()> {
+        self.ready().await.map(drop)
     }
 
     async fn ready(&mut self) -> anyhow::Result<&mut SendRequest<Full<Bytes>>> {

@@ -1,122 +1,61 @@
-//! `switchyard-load`: daemons and producers under load, over the protocol alone.
-//!
-//! Every scenario is bounded in requests and in time, and reports throughput, percentiles
-//! of each route, errors, and what the server's process used meanwhile.
+//! `switchyard-load`: daemons and producers under load, over the protocol alone; the floors
+//! that a server can be held against; and the bench that puts both side by side.
 
+#![cfg_attr(test, allow(clippy::float_cmp, reason = "what is compared was never rounded"))]
+
+mod bench;
 mod connection;
+mod course;
 mod fleet;
+mod floor;
 mod process;
 mod reload;
 mod report;
+mod run;
 mod scenario;
 mod socket;
+mod sockets;
+mod statements;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use anyhow::Context;
-use clap::Parser;
-
-use crate::fleet::Fleet;
-use crate::report::Report;
-use crate::scenario::Scenario;
-
-/// Most clients, daemons and requests a run may ask for.
-const MOST_CLIENTS: i64 = 4096;
-const MOST_REQUESTS: i64 = 10_000_000;
-
-#[derive(Parser, Clone, Debug)]
+#[derive(Parser)]
 #[command(version, about)]
-struct Args {
-    /// Where the server listens, for example `http://127.0.0.1:8080`
-    #[arg(long, env = "SWITCHYARD_LOAD_BASE_URL")]
-    base_url: String,
-    /// A personal token of somebody who may register daemons in the workspace
-    #[arg(long, env = "SWITCHYARD_LOAD_TOKEN", hide_env_values = true)]
-    token: String,
-    /// The workspace, by id or slug
-    #[arg(long, env = "SWITCHYARD_LOAD_WORKSPACE")]
-    workspace: String,
-    /// What to do, in this order
-    #[arg(long, value_delimiter = ',', default_value = "heartbeat,poll,claim,life,wakeup")]
-    scenario: Vec<Scenario>,
-    /// How many daemons there are
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=MOST_CLIENTS))]
-    daemons: u32,
-    /// Runtimes of each daemon
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
-    runtimes: u32,
-    /// Clients that work at the same time, each on a connection of its own
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=MOST_CLIENTS))]
-    clients: u32,
-    /// Requests (or tasks) of each scenario
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=MOST_REQUESTS.unsigned_abs()))]
-    requests: u64,
-    /// Seconds after which a scenario ends in any case
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    seconds: u64,
-    /// Begin this many requests a second, whatever the answers do (open loop); 0 begins the
-    /// next one when the last was answered (closed loop)
-    #[arg(long, default_value_t = 0)]
-    rate: u32,
-    /// Where the server's operators reach it, for `reload`
-    #[arg(long, value_name = "URL", requires = "admin_token")]
-    admin_url: Option<String>,
-    /// An admin token
-    #[arg(long, env = "SWITCHYARD_ADMIN_TOKEN", hide_env_values = true)]
-    admin_token: Option<String>,
-    /// The server's process, whose CPU and memory are then reported
-    #[arg(long)]
-    pid: Option<u32>,
-    /// Write the report as JSON as well
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Threads of this program
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    threads: u16,
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
 }
 
-/// What every scenario is bounded by.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    pub clients: u32,
-    pub requests: u64,
-    pub time: Duration,
-    pub rate: u32,
+#[derive(Subcommand)]
+enum Command {
+    /// Put a running server under load
+    Run(run::Args),
+    /// Be a floor: a server without logic, a bare loop of SQL, or the disk
+    #[command(subcommand)]
+    Floor(floor::Command),
+    /// Measure the gateway on both databases, in turn with the floors
+    Bench(bench::Args),
 }
 
 fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(usize::from(args.threads))
-        .enable_all()
-        .build()?;
-    runtime.block_on(run(args))
-}
-
-async fn run(args: Args) -> anyhow::Result<()> {
-    let bounds = Bounds {
-        clients: args.clients,
-        requests: args.requests,
-        time: Duration::from_secs(args.seconds),
-        rate: args.rate,
-    };
-    let target = connection::Target::new(&args.base_url, &args.token)?;
-    let admin = match (&args.admin_url, &args.admin_token) {
-        (Some(url), Some(token)) => Some(connection::Target::new(url, token)?),
-        _ => None,
-    };
-    let fleet = Fleet::register(&target, &args.workspace, args.daemons, args.runtimes).await?;
-    let mut reports: Vec<Report> = Vec::new();
-    for scenario in &args.scenario {
-        let report = scenario::run(*scenario, &target, admin.as_ref(), &fleet, bounds, args.pid).await;
-        let report = report.with_context(|| format!("the scenario {scenario:?} could not be run"))?;
-        print!("{}", report.table());
-        reports.push(report);
+    let cli = Cli::parse();
+    // Thousands of sockets are thousands of files, here and in what is started from here.
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
-    if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&reports)?;
-        std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
-    }
-    Ok(())
+    let threads = match &cli.command {
+        Command::Run(args) => usize::from(args.threads),
+        // As many as the gateway takes.
+        Command::Floor(_) => std::thread::available_parallelism().map_or(1, usize::from),
+        Command::Bench(_) => 1,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args).await,
+            Command::Floor(command) => floor::run(command).await,
+            Command::Bench(args) => bench::run(args).await,
+        }
+    })
 }

@@ -19,7 +19,8 @@ use crate::plugin::plugins::{ApplyError, Plugins, Sent, Settings};
 use crate::plugin::reach::Outside;
 use crate::plugin::report::Report;
 use crate::plugin::rules::Rules;
-use crate::plugin::stage::{Kind, Stage, Subject};
+use crate::plugin::stage::{Kind, PrepareOutput, Stage, Subject};
+use crate::plugin::standing::{self, Standing};
 use crate::plugin::{input, output};
 
 /// Compiled components that are kept for the next time, by an author who builds all day.
@@ -158,10 +159,20 @@ pub async fn call_for(
             report.map(|()| Value::Null)
         }
         Stage::Prepare => {
-            let report = plugin.prepare(subject, &read::<input::Prepare>(given)?.into(), Ok).await;
+            let report = plugin.prepare(subject, &read::<input::Prepare>(given)?.into(), kept).await;
             report.map(|prepared| output::prepared(&prepared))
         }
     })
+}
+
+/// As a gateway would keep it, secrets in the places of their references.
+fn kept(mut prepared: PrepareOutput, standing: &[Standing]) -> Result<PrepareOutput, String> {
+    let overlay: Option<Value> = prepared.overlay.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    if let Some(mut overlay) = overlay {
+        standing::fill(&mut overlay, standing)?;
+        prepared.overlay = Some(overlay.to_string());
+    }
+    Ok(prepared)
 }
 
 /// The JSON in a file.

@@ -26,6 +26,8 @@ use crate::telemetry::slow::BeatLaps;
 
 /// The longest message a daemon may send; a beat is a hundredth of that.
 const MESSAGE_LIMIT: usize = 4096;
+/// What is set aside to read into.
+const READ_BUFFER: usize = 4 << 10;
 /// The most runtimes that one socket may carry.
 const RUNTIMES: usize = 1024;
 
@@ -77,6 +79,8 @@ pub(super) async fn upgrade(
         client.version = headers.get("x-client-version").and_then(|value| value.to_str().ok()),
         "a daemon opens a socket"
     );
+    // The buffer is there for as long as the socket is, and what comes in is short.
+    let upgrade = upgrade.read_buffer_size(READ_BUFFER);
     let upgrade = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
     Ok(upgrade.on_upgrade(async move |socket| {
         let inbound = websocket::open(socket, outlet, line.end.clone(), Proof::Pong, app.socket_timeout);

@@ -23,6 +23,8 @@ use crate::store::{StoreError, chats, tasks, workspaces};
 
 /// The longest message a person's client may send.
 const MESSAGE_LIMIT: usize = 32 << 10;
+/// What is set aside to read into.
+const READ_BUFFER: usize = 4 << 10;
 /// How long it may take to say who it is.
 const AUTH_WAIT: Duration = Duration::from_secs(10);
 
@@ -70,6 +72,8 @@ pub async fn upgrade(
         tracing::warn!(%refused, "a person's socket was refused");
         Error::new(StatusCode::SERVICE_UNAVAILABLE, "websocket unavailable")
     })?;
+    // The buffer is there for as long as the socket is, and what comes in is short.
+    let upgrade = upgrade.read_buffer_size(READ_BUFFER);
     let upgrade = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
     Ok(upgrade.on_upgrade(async move |mut socket| {
         let (user, greeting) = match user {

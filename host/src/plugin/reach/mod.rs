@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::counters::Counters;
 use super::grants::Grants;
 use super::limits::Limits;
+use super::provision::Provision;
 use crate::model::time::Clock;
 use crate::store::Db;
 
@@ -30,6 +31,8 @@ pub struct Outside {
     pub clock: Clock,
     /// Where secrets lie that are kept in files.
     pub secrets_dir: Option<PathBuf>,
+    /// What the gateway's own settings give.
+    pub provision: Option<Provision>,
 }
 
 /// Values by plugin and key.
@@ -142,6 +145,7 @@ impl Outside {
             web: Web::Network,
             clock: Clock::system(),
             secrets_dir: None,
+            provision: None,
         }
     }
 }

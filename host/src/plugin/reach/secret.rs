@@ -13,6 +13,7 @@ use url::Url;
 
 use super::allow::{host_of, is_named};
 use super::{Reach, Refusal, Used};
+use crate::plugin::standing::Standing;
 
 /// What names of variables must begin with: a document must not be able to take the gateway's
 /// own secrets.
@@ -32,6 +33,10 @@ pub struct SecretGrant {
     pub from: String,
     /// Who may get it; `*.example.com` is every name below `example.com`.
     pub hosts: Vec<String>,
+    /// Whether it may stand in a header of an overlay's server, and so go to the daemon and to
+    /// wherever that server is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub overlay: bool,
 }
 
 /// The secrets of one plugin, read when its document was applied.
@@ -41,6 +46,7 @@ pub struct Secrets(BTreeMap<String, Secret>);
 struct Secret {
     value: SecretString,
     hosts: Vec<String>,
+    overlay: bool,
 }
 
 impl Secrets {
@@ -53,12 +59,17 @@ impl Secrets {
         for (name, grant) in grants {
             match read(&grant.from, folder) {
                 Ok(value) => {
-                    secrets.insert(name.clone(), Secret { value, hosts: grant.hosts.clone() });
+                    secrets.insert(name.clone(), Secret::new(value, grant));
                 }
                 Err(message) => faults.push((name.clone(), message)),
             }
         }
         if faults.is_empty() { Ok(Self(secrets)) } else { Err(faults) }
+    }
+
+    /// With one that came from the gateway's own settings.
+    pub fn insert(&mut self, name: &str, grant: &SecretGrant, value: SecretString) {
+        self.0.insert(name.to_owned(), Secret::new(value, grant));
     }
 
     /// Blots out every secret that a text from outside holds.
@@ -79,6 +90,17 @@ impl Secrets {
             *text = blotted;
         }
     }
+}
+
+impl Secret {
+    fn new(value: SecretString, grant: &SecretGrant) -> Self {
+        Self { value, hosts: grant.hosts.clone(), overlay: grant.overlay }
+    }
+}
+
+/// Whether a secret can be sent in a header.
+pub fn fits_header(secret: &str) -> bool {
+    secret.len() as u64 <= BYTES && secret.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
 fn read(from: &str, folder: Option<&Path>) -> Result<SecretString, String> {
@@ -102,7 +124,7 @@ fn read(from: &str, folder: Option<&Path>) -> Result<SecretString, String> {
     if text.is_empty() {
         return Err(format!("{from} holds nothing"));
     }
-    if text.len() as u64 > BYTES || !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+    if !fits_header(text) {
         return Err(format!("{from} does not fit into a header: visible ASCII, at most {BYTES} bytes"));
     }
     Ok(text.into())
@@ -130,6 +152,16 @@ impl Reach {
         self.counted(given)
     }
 
+    /// The references that a call was given.
+    pub fn standing(&self, used: &Used) -> Vec<Standing> {
+        let standing = |(reference, name): &(String, String)| {
+            let secret = self.secrets.0.get(name).filter(|secret| secret.overlay);
+            let secret = secret.map(|secret| secret.value.clone());
+            Standing { reference: reference.clone(), name: name.clone(), secret }
+        };
+        used.references.iter().map(standing).collect()
+    }
+
     /// A header's value with the secrets in the place of their references.
     pub(super) fn filled(&self, used: &Used, url: &Url, value: &str) -> Result<String, Refusal> {
         let mut filled = value.to_owned();
@@ -154,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_blotted_out_wherever_it_stands() {
-        let grant = SecretGrant { from: "file:token".to_owned(), hosts: Vec::new() };
+        let grant = SecretGrant { from: "file:token".to_owned(), hosts: Vec::new(), overlay: false };
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("token"), "t0ken\n").unwrap();
         let grants = BTreeMap::from([("a".to_owned(), grant)]);

@@ -101,6 +101,7 @@ impl Scenery {
             web: Web::Script(Arc::new(answers)),
             clock: self.clock.clone(),
             secrets_dir: Some(self.secrets.path().to_owned()),
+            provision: None,
         }
     }
 
