@@ -19,8 +19,5 @@ pub mod store;
 pub mod telemetry;
 pub mod uploads;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub use app::App;
 pub use gateway::{Gateway, build};
