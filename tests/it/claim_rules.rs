@@ -81,6 +81,48 @@ async fn what_is_blocked_holds_up_nothing_else(gateway: &Gateway) {
     assert_eq!(next(&world, world.r1).await, None);
 }
 
+/// However much of it there is: a claim that goes with others passes it over, too, agent by agent.
+#[apply(on_both)]
+async fn many_that_are_blocked_hold_up_nothing_else(gateway: &Gateway) {
+    let world = gateway.world().await;
+    gateway.change("agent", world.g1, "max_concurrent_tasks", json!(1)).await;
+    gateway.seed_issue_task(world.g1, in_state("running")).await;
+    for _ in 0..20 {
+        gateway.seed_issue_task(world.g1, json!({"priority": 4, "created_at": ahead(-60)})).await;
+    }
+    let mut expected = Vec::new();
+    for (name, priority) in [("Low", 1), ("High", 3), ("Middle", 2)] {
+        let agent = gateway.seed_agent(world.r1, name, json!({"max_concurrent_tasks": 1})).await;
+        let later = json!({"priority": priority, "created_at": ahead(-10)});
+        let first = json!({"priority": priority, "created_at": ahead(-20)});
+        gateway.seed_issue_task(agent, later).await;
+        expected.push((priority, gateway.seed_issue_task(agent, first).await));
+    }
+    expected.sort_unstable_by_key(|(priority, _)| -priority);
+    for (priority, task) in expected {
+        assert_eq!(next(&world, world.r1).await, Some(task), "{priority}");
+    }
+    // Each has one in flight now, and may have no more.
+    assert_eq!(next(&world, world.r1).await, None);
+}
+
+/// What was lost, and what is due, come before and beside what is queued, whoever else claims.
+#[apply(on_both)]
+async fn what_was_lost_and_what_is_due_are_not_passed_over(gateway: &Gateway) {
+    let world = gateway.world().await;
+    let lost = json!({"status": "dispatched", "dispatched_at": ahead(-500),
+        "prepare_lease_expires_at": ahead(-400)});
+    let lost = gateway.seed_issue_task(world.g1, lost).await;
+    let due = json!({"status": "deferred", "fire_at": ahead(-10), "priority": 3});
+    let due = gateway.seed_issue_task(world.g1, due).await;
+    let queued = gateway.seed_issue_task(world.g1, json!({"priority": 2})).await;
+    let last = gateway.seed_issue_task(world.g1, json!({"priority": 1})).await;
+    for expected in [lost, due, queued, last] {
+        assert_eq!(next(&world, world.r1).await, Some(expected));
+    }
+    assert_eq!(next(&world, world.r1).await, None);
+}
+
 /// Domain items 39, 45 and 270: a claim neither gives nor touches what another runtime has.
 #[apply(on_both)]
 async fn a_claim_is_for_its_own_runtime(gateway: &Gateway) {

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::batch::Ids;
-use super::queue::{has_room, lane_is_free, may_leave};
+use super::queue::{first_by_agent, has_room, lane_is_free, may_leave, waiting_agents};
 use super::tasks::task_columns;
 use super::{Conn, StoreError};
 use crate::model::ids::{RuntimeId, UserId, WorkspaceId};
@@ -16,8 +16,8 @@ use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::telemetry::metrics;
 
-/// How far into a queue a head is looked for. What waits behind more than these is found by
-/// a claim alone, which goes agent by agent.
+/// How far into a queue a head is looked for. When all of these are blocked it is looked for agent
+/// by agent, so that what waits behind a full one is not read.
 const DEPTH: i32 = 8;
 
 /// A runtime that claims, and the hash of the token that its task would get.
@@ -102,17 +102,20 @@ async fn claim_sqlite(conn: &mut Conn, asks: &[Ask], at: Moments) -> Result<Vec<
 }
 
 /// Looks at one after another in the queue's order, and no further than the first that may
-/// leave: SQLite gives a limited subquery row by row, as it is ordered.
+/// leave: SQLite gives a limited subquery row by row, as it is ordered, and asks agent by agent
+/// only when that came to nothing.
 async fn take(conn: &mut Conn, asks: &[Ask], at: Moments) -> Result<Vec<Head>, StoreError> {
     const SQL: &str = concat!(
         "WITH heads AS MATERIALIZED (
-            SELECT r.key AS place, r.id AS runtime_id, r.workspace_id, (SELECT t.id FROM (
+            SELECT r.key AS place, r.id AS runtime_id, r.workspace_id, coalesce((SELECT t.id FROM (
                 SELECT q.id, q.agent_id, q.issue_id, q.chat_session_id, q.autopilot_run_id, q.priority, q.created_at
                 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued'
                 ORDER BY q.priority DESC, q.created_at, q.id LIMIT $2) t
                 WHERE ",
         may_leave!(sqlite),
-        " LIMIT 1) AS id
+        " LIMIT 1), (",
+        first_by_agent!(sqlite, "r.id", ""),
+        ")) AS id
             FROM (SELECT j.key, rt.id, rt.workspace_id FROM json_each($1) j
                 JOIN agent_runtime rt ON rt.id = unhex(j.value) WHERE rt.owner_id IS NOT NULL) r
             WHERE NOT EXISTS (SELECT 1 FROM agent_task_queue d

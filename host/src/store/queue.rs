@@ -155,35 +155,55 @@ macro_rules! lane_is_free {
 }
 pub(super) use lane_is_free;
 
-/// The first task that may leave of each agent with room, and of those the runtime's next.
-/// Goes from agent to agent along an index, so that what waits behind a full agent is not
-/// read.
-macro_rules! next_of_runtime {
-    ($engine:ident, $locked:literal) => {
+/// Picks the first task that may leave of each agent with room, and of those the runtime's next.
+/// Goes from agent to agent along an index, so that what waits behind a full agent is not read.
+macro_rules! first_by_agent {
+    ($engine:ident, $runtime:literal, $locked:literal) => {
         concat!(
-            "WITH RECURSIVE waiting (agent_id) AS (
-                SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
-                    ORDER BY q.agent_id LIMIT 1)
-                UNION ALL
-                SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
-                    AND q.agent_id > w.agent_id ORDER BY q.agent_id LIMIT 1)
-                FROM waiting w WHERE w.agent_id IS NOT NULL
-            ),
-            firsts AS (
-                SELECT (SELECT t.id FROM agent_task_queue t
-                    WHERE t.runtime_id = $1 AND t.agent_id = w.agent_id AND t.status = 'queued' AND ",
+            waiting_agents!($runtime),
+            " SELECT n.id FROM (
+                SELECT (SELECT t.id FROM agent_task_queue t WHERE t.runtime_id = ",
+            $runtime,
+            " AND t.agent_id = w.agent_id AND t.status = 'queued' AND ",
             lane_is_free!($engine),
             " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1) AS id
                 FROM waiting w WHERE w.agent_id IS NOT NULL ",
             $locked,
             " AND ",
             has_room!($engine, "w.agent_id"),
-            ")
-            UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
+            ") s JOIN agent_task_queue n ON n.id = s.id ORDER BY n.priority DESC, n.created_at, n.id LIMIT 1"
+        )
+    };
+}
+pub(super) use first_by_agent;
+
+/// The agents that have something queued on a runtime, and in the end one that is `NULL`.
+macro_rules! waiting_agents {
+    ($runtime:literal) => {
+        concat!(
+            "WITH RECURSIVE waiting (agent_id) AS (
+                SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = ",
+            $runtime,
+            " AND q.status = 'queued' ORDER BY q.agent_id LIMIT 1)
+                UNION ALL
+                SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = ",
+            $runtime,
+            " AND q.status = 'queued' AND q.agent_id > w.agent_id ORDER BY q.agent_id LIMIT 1)
+                FROM waiting w WHERE w.agent_id IS NOT NULL
+            )"
+        )
+    };
+}
+pub(super) use waiting_agents;
+
+macro_rules! next_of_runtime {
+    ($engine:ident, $locked:literal) => {
+        concat!(
+            "UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
                 claim_epoch = claim_epoch + 1, error = NULL
-            WHERE status = 'queued' AND id = (SELECT n.id FROM firsts s JOIN agent_task_queue n ON n.id = s.id
-                ORDER BY n.priority DESC, n.created_at, n.id LIMIT 1)
-            RETURNING ",
+            WHERE status = 'queued' AND id = (",
+            first_by_agent!($engine, "$1", $locked),
+            ") RETURNING ",
             task_columns!()
         )
     };
@@ -199,15 +219,10 @@ pub async fn claim(
     const SQLITE: &str = next_of_runtime!(sqlite, "");
     // Locks that do not stand in the way of an enqueue, which only refers to the agent. In
     // one order, so that two claims cannot wait for each other.
-    const LOCK: &str = "WITH RECURSIVE waiting (agent_id) AS (
-            SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
-                ORDER BY q.agent_id LIMIT 1)
-            UNION ALL
-            SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
-                AND q.agent_id > w.agent_id ORDER BY q.agent_id LIMIT 1)
-            FROM waiting w WHERE w.agent_id IS NOT NULL
-        )
-        SELECT id FROM agent WHERE id IN (SELECT agent_id FROM waiting) ORDER BY id FOR NO KEY UPDATE";
+    const LOCK: &str = concat!(
+        waiting_agents!("$1"),
+        " SELECT id FROM agent WHERE id IN (SELECT agent_id FROM waiting) ORDER BY id FOR NO KEY UPDATE"
+    );
     const POSTGRES: &str = next_of_runtime!(postgres, "AND w.agent_id = ANY ($4)");
     metrics::db_statement();
     match conn {

@@ -12,7 +12,11 @@ use crate::connection::{Connection, Target};
 use crate::sockets::{Member, Owner};
 
 /// So many that no scenario waits for capacity unless it wants to.
-const TASKS_AT_ONCE: u32 = 10_000;
+const TASKS_AT_ONCE: u64 = 10_000;
+/// What an agent of a crew may do at once.
+const TASKS_OF_A_CREW: u64 = 32;
+/// How many agents a crew has on a runtime at the most.
+const LARGEST_CREW: u64 = 64;
 
 /// Everything that was registered; made anew for each run of this program.
 pub struct Fleet {
@@ -55,6 +59,28 @@ impl Fleet {
             .flat_map(|index| self.daemons.iter().filter_map(move |daemon| daemon.runtimes.get(index)))
             .cloned()
             .collect()
+    }
+}
+
+impl Fleet {
+    /// New agents on every runtime, as many as hold this many tasks with none doing more at once
+    /// than agents do. One after another they belong to different runtimes.
+    pub async fn crew(&self, target: &Target, tasks: u64) -> anyhow::Result<Vec<Runtime>> {
+        let runtimes = self.runtimes();
+        let on_each = tasks.div_ceil(runtimes.len().max(1) as u64).min(TASKS_AT_ONCE);
+        let agents = on_each.div_ceil(TASKS_OF_A_CREW).clamp(1, LARGEST_CREW);
+        let at_once = on_each.div_ceil(agents).max(TASKS_OF_A_CREW);
+        let run = uuid::Uuid::new_v4().simple().to_string();
+        let mut connection = Connection::new(target).within(&self.workspace);
+        let mut crew = Vec::new();
+        for number in 0..agents {
+            for runtime in &runtimes {
+                let name = format!("crew {} {number} of {}", &run[..8], runtime.id);
+                let agent = agent(&mut connection, &runtime.id, &name, at_once).await?;
+                crew.push(Runtime { id: runtime.id.clone(), agent: agent.into() });
+            }
+        }
+        Ok(crew)
     }
 }
 
@@ -170,7 +196,7 @@ pub async fn agent(
     connection: &mut Connection,
     runtime: &str,
     name: &str,
-    tasks_at_once: u32,
+    tasks_at_once: u64,
 ) -> anyhow::Result<String> {
     let agent = json!({
         "name": name,

@@ -77,9 +77,7 @@ pub async fn stocked(
     bounds: Bounds,
 ) -> anyhow::Result<u64> {
     match scenario {
-        Scenario::Claim | Scenario::Reload | Scenario::Life => {
-            stock(&stage.target, fleet, &fleet.runtimes().into(), bounds).await
-        }
+        Scenario::Claim | Scenario::Reload | Scenario::Life => stock(&stage.target, fleet, bounds).await,
         _ => Ok(bounds.requests),
     }
 }
@@ -136,22 +134,19 @@ pub async fn run_stocked(
     Ok(Report::new(&format!("{scenario:?}").to_lowercase(), took, course.total(), seen, before, after))
 }
 
-/// Queues the tasks that will be claimed, evenly over the runtimes.
-async fn stock(
-    target: &Target,
-    fleet: &Fleet,
-    runtimes: &Arc<[Runtime]>,
-    bounds: Bounds,
-) -> anyhow::Result<u64> {
+/// Queues the tasks that will be claimed, evenly over the runtimes and over agents that were made
+/// for them.
+async fn stock(target: &Target, fleet: &Fleet, bounds: Bounds) -> anyhow::Result<u64> {
+    let crew: Arc<[Runtime]> = fleet.crew(target, bounds.requests).await?.into();
     let course = Arc::new(Course::new(Bounds { rate: 0, ..bounds }));
     let mut clients: JoinSet<anyhow::Result<()>> = JoinSet::new();
     for _ in 0..bounds.clients.min(32) {
-        let (target, runtimes, course) = (target.clone(), runtimes.clone(), course.clone());
+        let (target, crew, course) = (target.clone(), crew.clone(), course.clone());
         let workspace = fleet.workspace.clone();
         clients.spawn(async move {
             let mut connection = Connection::new(&target).within(&workspace);
             while let Some(turn) = course.next().await {
-                fleet::enqueue(&mut connection, pick(&runtimes, turn.number), turn.number).await?;
+                fleet::enqueue(&mut connection, pick(&crew, turn.number), turn.number).await?;
                 course.done();
             }
             Ok(())

@@ -1,0 +1,1 @@
+-- Claims go past what is blocked by the text of their own statement here.
