@@ -161,7 +161,7 @@ impl Shared {
         }
         let asks: Vec<Ask> = claiming.iter().map(|request| request.ask.clone()).collect();
         let heads =
-            self.db.write_once(move |c| Box::pin(async move { claim_heads::claim(c, &asks, at).await }));
+            self.db.write_once_soon(move |c| Box::pin(async move { claim_heads::claim(c, &asks, at).await }));
         let heads: Result<Vec<Head>, StoreError> = heads.await;
         let heads = heads.unwrap_or_else(|error| {
             tracing::debug!(%error, "claims that went together go alone");

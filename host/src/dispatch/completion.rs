@@ -18,11 +18,8 @@ use crate::store::{Conn, StoreError, comments, task_transitions};
 /// did not decide as a squad's leader that nothing needs to be said.
 pub async fn owes_comment(conn: &mut Conn, task: &Task) -> Result<bool, StoreError> {
     let Some(issue) = task.issue_id else { return Ok(false) };
-    if task_transitions::chose_silence(conn, issue, task.id).await? {
-        return Ok(false);
-    }
     let since = task.started_at.unwrap_or(task.created_at);
-    Ok(!task_transitions::has_spoken(conn, issue, task.agent_id, since).await?)
+    Ok(!task_transitions::has_answered(conn, issue, task.agent_id, task.id, since).await?)
 }
 
 /// What a run that wrote nothing itself printed at its end, as its issue shows it. Nothing

@@ -42,12 +42,6 @@ pub async fn insert_issue_run(
     Ok(primary)
 }
 
-/// Ends what stands by for a task that has started. Nobody is told: nobody was told of it.
-pub async fn stand_down(conn: &mut Conn, primary: TaskId, now: Time) -> Result<(), StoreError> {
-    let ended = escalations::cancel_of(conn, primary, now).await?;
-    revoke(conn, &ended).await
-}
-
 /// Ends what stands by for any task of an agent on an issue where it has spoken.
 pub async fn stand_down_on(
     conn: &mut Conn,

@@ -14,7 +14,7 @@ use super::comment::{self, Posted};
 use super::completion::Word;
 use super::overlay::Overlay;
 use super::quick_create::Told;
-use super::{completion, ended, escalation, quick_create, refresh, retry, wakeup};
+use super::{completion, ended, quick_create, refresh, retry, wakeup};
 use crate::app::App;
 use crate::model::agent::Agent;
 use crate::model::failure;
@@ -23,6 +23,7 @@ use crate::model::status::TaskStatus;
 use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::sessions::Reply;
+use crate::store::task_transitions::Aftermath;
 use crate::store::{Conn, StoreError, agents, sessions, task_transitions, tasks, tokens};
 use crate::telemetry::metrics;
 
@@ -86,19 +87,11 @@ pub async fn start(app: &App, id: TaskId, workspace_id: WorkspaceId) -> Result<O
     let app = app.clone();
     to_the_end(async move {
         let now = app.clock.now();
-        let started: Option<(Task, String)> = app
-            .db
-            .write_soon(move |c| {
-                Box::pin(async move {
-                    let Some((task, provider)) = tasks::start(c, id, now).await? else { return Ok(None) };
-                    escalation::stand_down(c, id, now).await?;
-                    Ok::<_, StoreError>(Some((task, provider.unwrap_or_default())))
-                })
-            })
-            .await?;
+        let started: Option<(Task, Option<String>)> =
+            app.db.write_once_soon(move |c| Box::pin(async move { tasks::start(c, id, now).await })).await?;
         Ok(started.map(|(task, provider)| {
             tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "a task started");
-            metrics::task_started(task.source(), &provider);
+            metrics::task_started(task.source(), provider.as_deref().unwrap_or_default());
             app.events.system(workspace_id, "task:running", || wakeup::event(&task));
             task
         }))
@@ -246,14 +239,11 @@ async fn completed(
         _ => None,
     };
     let told = quick_create::completed(conn, &task, now).await?;
-    if let Some(issue) = task.issue_id
-        && task_transitions::stamp_first_execution(conn, issue, now).await?
-    {
+    let Aftermath { is_first, waiting: wake } = task_transitions::complete_around(conn, &task, now).await?;
+    if let Some(issue) = task.issue_id.filter(|_| is_first) {
         metrics::issue_executed(task.source());
         tracing::info!(issue.id = %issue, "a first task was completed on an issue");
     }
-    tokens::delete_of_task(conn, task.id).await?;
-    let wake = task_transitions::list_waiting_runtimes(conn, task.agent_id, task.runtime_id).await?;
     let runs = autopilot_follow::task(conn, &task, now).await?;
     let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
     Ok(Some(End { task, effects: Some(Effects { posted, told, reply, retry: None, agent, runs, wake }) }))

@@ -193,7 +193,7 @@ impl Db {
         self.write_with(Durability::Relaxed, work).await
     }
 
-    /// As [`Db::write_soon`], for `work` that is a single statement on PostgreSQL, which is a
+    /// As [`Db::write`], for `work` that is a single statement on PostgreSQL, which is a
     /// transaction of its own there and saves two round trips. Nothing may enter a queue.
     pub async fn write_once<T, E, F>(&self, work: F) -> Result<T, E>
     where
@@ -201,8 +201,27 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.write_once_with(Durability::Durable, work).await
+    }
+
+    /// As [`Db::write_once`], for what [`Db::write_soon`] is for.
+    pub async fn write_once_soon<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.write_once_with(Durability::Relaxed, work).await
+    }
+
+    async fn write_once_with<T, E, F>(&self, durability: Durability, work: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         match &self.pool {
-            Pool::Sqlite { writer, .. } => writer.run(Durability::Relaxed, work).await,
+            Pool::Sqlite { writer, .. } => writer.run(durability, work).await,
             Pool::Postgres(_) => work(&mut self.reader().await?).await,
         }
     }

@@ -4,17 +4,8 @@ use super::{Conn, StoreError};
 use crate::model::ids::{AgentId, IssueId, TaskId};
 use crate::model::time::Time;
 
-/// Ends what stands by in case `primary` never starts; also what does for the task that it
-/// is a retry of, which never did. One that runs already goes on. Gives those that ended.
-pub async fn cancel_of(conn: &mut Conn, primary: TaskId, now: Time) -> Result<Vec<TaskId>, StoreError> {
-    const SQL: &str =
-        "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $2, prepare_lease_expires_at = NULL
-        WHERE escalation_for_task_id IN ($1, (SELECT p.parent_task_id FROM agent_task_queue p WHERE p.id = $1))
-            AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory') RETURNING id";
-    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(primary).bind(now).fetch_all(c).await)?)
-}
-
-/// The same for every task of one agent on one issue: it has spoken.
+/// Ends what stands by for any task of one agent on one issue: it has spoken. One that runs
+/// already goes on. Gives those that ended.
 pub async fn cancel_on(
     conn: &mut Conn,
     issue: IssueId,

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::queue_versions::Entered;
-use super::{Conn, StoreError};
+use super::{Conn, StoreError, tokens};
 use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId, WorkspaceId};
 use crate::model::status::TaskStatus;
 use crate::model::task::{NewTask, Task};
@@ -207,23 +207,69 @@ pub async fn has_pending(conn: &mut Conn, issue: IssueId, agent: AgentId) -> Res
     Ok(row.is_some())
 }
 
-/// Dispatched or waiting becomes running. `None` when it was neither.
+/// Dispatched or waiting becomes running, and what stood by for it ends with its tokens: all that
+/// stands by in case the task never starts, or in case the one never did that it is a retry of.
+/// What stands by and runs already goes on. One statement on PostgreSQL. `None` when it was
+/// neither; else also who provides the runtime.
 pub async fn start(
     conn: &mut Conn,
     id: TaskId,
     now: Time,
 ) -> Result<Option<(Task, Option<String>)>, StoreError> {
-    const SQL: &str = concat!(
-        "UPDATE agent_task_queue SET status = 'running', started_at = $2, wait_reason = NULL,
-            prepare_lease_expires_at = NULL
-        WHERE id = $1 AND status IN ('dispatched', 'waiting_local_directory') RETURNING ",
+    const STARTED: &str = concat!(begin!(), " RETURNING ", task_columns!(), ", ", provider!());
+    const STOOD_BY: &str = concat!(stand_down!(), " RETURNING id");
+    const POSTGRES: &str = concat!(
+        "WITH started AS (",
+        begin!(),
+        " RETURNING ",
         task_columns!(),
-        ", (SELECT r.provider FROM agent_runtime r WHERE r.id = agent_task_queue.runtime_id) AS provider"
+        ", ",
+        provider!(),
+        "), stood_by AS (",
+        stand_down!(),
+        " AND EXISTS (SELECT 1 FROM started) RETURNING id
+        ), revoked AS (DELETE FROM task_token WHERE task_id IN (SELECT s.id FROM stood_by s))
+        SELECT ",
+        task_columns!(),
+        ", provider FROM started"
     );
+    let sql = by_engine!(conn, sqlite: STARTED, postgres: POSTGRES);
     let started: Option<Started> =
-        on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(now).fetch_optional(c).await)?;
+        on_conn!(conn, |c| sqlx::query_as(sql).bind(id).bind(now).fetch_optional(c).await)?;
+    if started.is_some() && matches!(conn, Conn::Sqlite(_)) {
+        let ended: Vec<TaskId> =
+            on_conn!(conn, |c| sqlx::query_scalar(STOOD_BY).bind(id).bind(now).fetch_all(c).await)?;
+        for task in ended {
+            tokens::delete_of_task(conn, task).await?;
+        }
+    }
     Ok(started.map(|Started { task, provider }| (task, provider)))
 }
+
+macro_rules! begin {
+    () => {
+        "UPDATE agent_task_queue SET status = 'running', started_at = $2, wait_reason = NULL,
+            prepare_lease_expires_at = NULL
+        WHERE id = $1 AND status IN ('dispatched', 'waiting_local_directory')"
+    };
+}
+use begin;
+
+macro_rules! provider {
+    () => {
+        "(SELECT r.provider FROM agent_runtime r WHERE r.id = agent_task_queue.runtime_id) AS provider"
+    };
+}
+use provider;
+
+macro_rules! stand_down {
+    () => {
+        "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $2, prepare_lease_expires_at = NULL
+        WHERE escalation_for_task_id IN ($1, (SELECT p.parent_task_id FROM agent_task_queue p WHERE p.id = $1))
+            AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory')"
+    };
+}
+use stand_down;
 
 struct Started {
     task: Task,

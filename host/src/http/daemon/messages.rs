@@ -89,7 +89,7 @@ pub(super) async fn post(
             }
         })
         .collect();
-    let stored = app.db.write_once(move |c| {
+    let stored = app.db.write_once_soon(move |c| {
         Box::pin(async move {
             messages::insert_batch(c, id, &batch).await?;
             Ok(batch)

@@ -157,11 +157,9 @@ pub(super) async fn usage(
         return Ok(Done::json());
     }
     let (id, now) = (access.task.id, app.clock.now());
-    let stored = app.db.write(move |c| {
+    let stored = app.db.write_once(move |c| {
         Box::pin(async move {
-            for entry in &entries {
-                usage::upsert(c, id, entry, now).await?;
-            }
+            usage::upsert(c, id, &entries, now).await?;
             Ok(entries)
         })
     });

@@ -117,6 +117,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         bench.wakeups().await?;
     }
     if wants(Part::Sockets) {
+        bench.rest().await?;
         bench.sockets().await?;
     }
     if wants(Part::Growth) {

@@ -37,6 +37,7 @@ struct Bootstrapped {
 }
 
 /// How gateways are started.
+#[derive(Clone)]
 pub struct Gateways {
     pub binary: PathBuf,
     /// Below it each has a folder.
