@@ -4,6 +4,9 @@
 -- dearer. A runtime gets nothing when its head needs a closer look: something is due or lost on
 -- it, its agent is held by somebody else or was taken for an earlier runtime, its source names
 -- another workspace. Such a runtime claims alone.
+--
+-- What was lost is asked for in the order of its index, though the order means nothing: while a
+-- table has no statistics yet all indexes look alike, and another one reads everything in flight.
 CREATE OR REPLACE FUNCTION claim_heads(asked UUID[], hashes TEXT[], depth INTEGER, lost_before TIMESTAMPTZ,
     moment TIMESTAMPTZ, lease TIMESTAMPTZ, expires TIMESTAMPTZ)
 RETURNS TABLE (id UUID, agent_id UUID, runtime_id UUID, issue_id UUID, chat_session_id UUID, autopilot_run_id UUID,
@@ -66,7 +69,8 @@ BEGIN
             AND NOT EXISTS (SELECT 1 FROM agent_task_queue l
                 WHERE l.runtime_id = r.id AND l.status = 'dispatched' AND l.started_at IS NULL
                     AND l.dispatched_at < lost_before
-                    AND (l.prepare_lease_expires_at IS NULL OR l.prepare_lease_expires_at < moment) OFFSET 0)
+                    AND (l.prepare_lease_expires_at IS NULL OR l.prepare_lease_expires_at < moment)
+                ORDER BY l.dispatched_at OFFSET 0)
     )
     SELECT array_agg(h.id ORDER BY h.place) FILTER (WHERE h.is_free),
         array_agg(h.runtime_id) FILTER (WHERE h.id IS NULL)
@@ -166,3 +170,8 @@ BEGIN
     FROM claimed c;
 END
 $$;
+
+-- A queue's rows change a few times each and are asked for without end: its statistics and its dead
+-- rows are seen to sooner than those of other tables.
+ALTER TABLE agent_task_queue SET (autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02,
+    autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.02);

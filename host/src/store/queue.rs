@@ -267,9 +267,9 @@ where
 struct Looked(RuntimeId, Prospect);
 
 /// The fence keeps PostgreSQL from reading a whole index once instead of a runtime's part of it
-/// a few times.
+/// a few times; an order, which means nothing, from another index than the one that has it.
 macro_rules! prospects_of {
-    ($runtimes:literal, $fence:literal) => {
+    ($runtimes:literal, $fence:literal, $by_age:literal) => {
         concat!(
             "SELECT r.id AS runtime_id,
                 EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued' ",
@@ -282,7 +282,7 @@ macro_rules! prospects_of {
                     OR EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id
                         AND q.status = 'dispatched' AND q.started_at IS NULL AND q.dispatched_at < $2
                         AND (q.prepare_lease_expires_at IS NULL OR q.prepare_lease_expires_at < $3) ",
-            $fence,
+            $by_age,
             ") AS claimable,
                 NOT EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id AND q.status = 'queued' ",
             $fence,
@@ -293,7 +293,7 @@ macro_rules! prospects_of {
             ")
                     AND NOT EXISTS (SELECT 1 FROM agent_task_queue q WHERE q.runtime_id = r.id
                         AND q.status = 'dispatched' AND q.started_at IS NULL ",
-            $fence,
+            $by_age,
             ") AS at_rest
             FROM ",
             $runtimes
@@ -309,8 +309,8 @@ pub async fn list_prospects(
     now: Time,
 ) -> Result<Vec<(RuntimeId, Prospect)>, StoreError> {
     let sql = by_engine!(conn,
-        sqlite: prospects_of!("(SELECT unhex(value) AS id FROM json_each($1)) r", ""),
-        postgres: prospects_of!("unnest($1) r (id)", "OFFSET 0"),
+        sqlite: prospects_of!("(SELECT unhex(value) AS id FROM json_each($1)) r", "", ""),
+        postgres: prospects_of!("unnest($1) r (id)", "OFFSET 0", "ORDER BY q.dispatched_at OFFSET 0"),
     );
     let runtimes = Ids::of(runtimes.into_iter().map(|runtime| runtime.0));
     let looked: Vec<Looked> = on_conn!(conn, |c| sqlx::query_as(sql)
