@@ -2,6 +2,7 @@
 //! handed on, message by message. Knows nothing of what the messages mean.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 
@@ -29,9 +31,14 @@ pub enum Proof {
     Message,
 }
 
+/// Where messages go out, one at a time.
+type Sink = Arc<Mutex<SplitSink<WebSocket, Message>>>;
+
 /// The messages that come in.
 pub struct Inbound {
     stream: SplitStream<WebSocket>,
+    sink: Sink,
+    pace: Pace,
     end: End,
     proof: Proof,
     /// How long the other side may stay silent.
@@ -50,8 +57,9 @@ pub fn no_handshake() -> Response {
 /// side may stay silent so long, and is pinged when nine tenths of that are over.
 pub fn open(socket: WebSocket, outlet: Outlet, end: End, proof: Proof, silence: Duration) -> Inbound {
     let (sink, stream) = socket.split();
-    let writer = tokio::spawn(write(sink, outlet, end.clone(), silence * 9 / 10));
-    Inbound { stream, end, proof, silence, deadline: Instant::now() + silence, writer }
+    let (sink, pace) = (Arc::new(Mutex::new(sink)), outlet.pace.clone());
+    let writer = tokio::spawn(write(sink.clone(), outlet, end.clone(), silence * 9 / 10));
+    Inbound { stream, sink, pace, end, proof, silence, deadline: Instant::now() + silence, writer }
 }
 
 impl Inbound {
@@ -91,6 +99,21 @@ impl Inbound {
         }
     }
 
+    /// Writes an answer at once, which spares a busy socket a second task's turn. `false` when
+    /// something else is being written: the answer has to go by the line.
+    pub async fn answer(&mut self, text: &str) -> bool {
+        let Ok(mut sink) = self.sink.try_lock() else { return false };
+        let written = tokio::select! {
+            biased;
+            _ = self.end.come() => return true,
+            written = put(&mut sink, Message::Text(text.into()), &self.pace) => written,
+        };
+        if !written {
+            self.end.bring(Ending::Normal);
+        }
+        true
+    }
+
     /// Ends the line and says how it ended. Waits until the goodbye is out, and gives the
     /// other side a moment to answer it: a socket closed with unread data in it would take
     /// the goodbye along.
@@ -104,7 +127,7 @@ impl Inbound {
     }
 }
 
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut outlet: Outlet, end: End, ping_every: Duration) {
+async fn write(sink: Sink, mut outlet: Outlet, end: End, ping_every: Duration) {
     let mut pings = interval_at(Instant::now() + ping_every, ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ending = loop {
@@ -120,7 +143,7 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut outlet: Outlet, end:
         let written = tokio::select! {
             biased;
             ending = end.come() => break ending,
-            written = put(&mut sink, message, &outlet.pace) => written,
+            written = async { put(&mut *sink.lock().await, message, &outlet.pace).await } => written,
         };
         if !written {
             end.bring(Ending::Normal);
@@ -137,6 +160,7 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut outlet: Outlet, end:
     let goodbye = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
     // A side that left or does not read is not told.
     let _ = timeout(CLOSE_WAIT, async {
+        let mut sink = sink.lock().await;
         sink.send(goodbye).await?;
         sink.close().await
     })

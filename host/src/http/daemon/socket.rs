@@ -174,6 +174,7 @@ async fn serve(
             ack = answer(app, caller, carried, beat) => ack,
         };
         if let Some(ack) = ack
+            && !inbound.answer(&ack).await
             && !line.offer(ack)
         {
             tracing::debug!("a daemon does not read; the answer to its beat was dropped");
