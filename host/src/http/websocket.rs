@@ -10,8 +10,8 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use tokio::sync::Mutex;
+use futures_util::{SinkExt, StreamExt, poll};
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 
@@ -38,7 +38,8 @@ type Sink = Arc<Mutex<SplitSink<WebSocket, Message>>>;
 pub struct Inbound {
     stream: SplitStream<WebSocket>,
     sink: Sink,
-    pace: Pace,
+    /// Something was written that the socket did not take at once.
+    unflushed: Arc<Notify>,
     end: End,
     proof: Proof,
     /// How long the other side may stay silent.
@@ -57,9 +58,9 @@ pub fn no_handshake() -> Response {
 /// side may stay silent so long, and is pinged when nine tenths of that are over.
 pub fn open(socket: WebSocket, outlet: Outlet, end: End, proof: Proof, silence: Duration) -> Inbound {
     let (sink, stream) = socket.split();
-    let (sink, pace) = (Arc::new(Mutex::new(sink)), outlet.pace.clone());
-    let writer = tokio::spawn(write(sink.clone(), outlet, end.clone(), silence * 9 / 10));
-    Inbound { stream, sink, pace, end, proof, silence, deadline: Instant::now() + silence, writer }
+    let (sink, unflushed) = (Arc::new(Mutex::new(sink)), Arc::<Notify>::default());
+    let writer = tokio::spawn(write(sink.clone(), unflushed.clone(), outlet, end.clone(), silence * 9 / 10));
+    Inbound { stream, sink, unflushed, end, proof, silence, deadline: Instant::now() + silence, writer }
 }
 
 impl Inbound {
@@ -100,15 +101,18 @@ impl Inbound {
     }
 
     /// Writes an answer at once, which spares a busy socket a second task's turn. `false` when
-    /// something else is being written: the answer has to go by the line.
+    /// that would have to wait: the answer has to go by the line.
     pub async fn answer(&mut self, text: &str) -> bool {
         let Ok(mut sink) = self.sink.try_lock() else { return false };
-        let written = tokio::select! {
-            biased;
-            _ = self.end.come() => return true,
-            written = put(&mut sink, Message::Text(text.into()), &self.pace) => written,
-        };
-        if !written {
+        let fed = poll!(pin!(sink.feed(Message::Text(text.into()))));
+        let Poll::Ready(mut written) = fed else { return false };
+        if written.is_ok() {
+            match poll!(pin!(sink.flush())) {
+                Poll::Ready(flushed) => written = flushed,
+                Poll::Pending => self.unflushed.notify_one(),
+            }
+        }
+        if written.is_err() {
             self.end.bring(Ending::Normal);
         }
         true
@@ -127,7 +131,7 @@ impl Inbound {
     }
 }
 
-async fn write(sink: Sink, mut outlet: Outlet, end: End, ping_every: Duration) {
+async fn write(sink: Sink, unflushed: Arc<Notify>, mut outlet: Outlet, end: End, ping_every: Duration) {
     let mut pings = interval_at(Instant::now() + ping_every, ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ending = loop {
@@ -135,10 +139,11 @@ async fn write(sink: Sink, mut outlet: Outlet, end: End, ping_every: Duration) {
             biased;
             ending = end.come() => break ending,
             frame = outlet.frames.recv() => match frame {
-                Some(frame) => Message::Text(frame.as_ref().into()),
+                Some(frame) => Some(Message::Text(frame.as_ref().into())),
                 None => break Ending::Normal,
             },
-            _ = pings.tick() => Message::Ping(Vec::new().into()),
+            () = unflushed.notified() => None,
+            _ = pings.tick() => Some(Message::Ping(Vec::new().into())),
         };
         let written = tokio::select! {
             biased;
@@ -167,10 +172,16 @@ async fn write(sink: Sink, mut outlet: Outlet, end: End, ping_every: Duration) {
     .await;
 }
 
-/// Writes one message, and tells the line when the socket does not take it at once.
-async fn put(sink: &mut SplitSink<WebSocket, Message>, message: Message, pace: &Pace) -> bool {
-    let mut sending = pin!(sink.send(message));
-    if let Poll::Ready(written) = futures_util::poll!(sending.as_mut()) {
+/// Writes one message, or what was left of others, and tells the line when the socket does not
+/// take it at once.
+async fn put(sink: &mut SplitSink<WebSocket, Message>, message: Option<Message>, pace: &Pace) -> bool {
+    let mut sending = pin!(async {
+        match message {
+            Some(message) => sink.send(message).await,
+            None => sink.flush().await,
+        }
+    });
+    if let Poll::Ready(written) = poll!(sending.as_mut()) {
         return written.is_ok();
     }
     pace.blocked();
