@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
 use super::record;
-use super::trace::Trace;
+use super::trace::{Applied, Trace};
 use crate::plugin::generation::Generation;
 use crate::plugin::output;
 use crate::plugin::plugin::Plugin;
@@ -37,6 +37,14 @@ pub fn is_served(generation: &Generation) -> bool {
 /// whatever `on_error` says, and the trace tells of it.
 pub async fn run(generation: &Arc<Generation>, subject: &Subject, input: &PrepareInput) -> (Attached, Trace) {
     let mut trace = Trace::new(subject, generation.number);
+    for shadow in generation.shadows(Stage::Prepare, subject) {
+        let (subject, input) = (subject.clone(), input.clone());
+        trace.prepared.call(shadow, Stage::Prepare, move |plugin| async move {
+            let report = plugin.prepare(&subject, &input, read).await;
+            // Nor is what it would have attached named.
+            report.map(|_| Applied::Changed(Vec::new()))
+        });
+    }
     let asked: Vec<_> = generation.called(Stage::Prepare, subject).collect();
     let reports = asked.iter().map(|plugin| ask(generation, plugin, subject, input));
     let mut all = Vec::new();
