@@ -207,6 +207,8 @@ mod plugins_reload;
 mod plugins_rollout;
 /// … what these tests share.
 mod plugins_scene;
+/// … what shadows reach, and when they run.
+mod plugins_shadows;
 /// … who vouches for them, and what operators allow.
 mod plugins_signatures;
 /// … and instances that are kept between calls.

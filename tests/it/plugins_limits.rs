@@ -229,6 +229,37 @@ async fn a_guest_cannot_flood_the_log_or_forge_a_line(gateway: &Gateway) {
     assert!(gateway.log().iter().all(|line| !line.starts_with("ERROR forged")));
 }
 
+/// Every line of these is longer than what is kept of one.
+#[apply(on_both)]
+async fn what_a_call_writes_to_the_log_is_bounded_in_lines_and_bytes(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    let text = "x".repeat(3000);
+    for (limits, written) in [
+        ("log_lines = 3", 3),
+        ("log_lines = 0", 0),
+        // Four lines of 1 KiB, and nothing is left for a fifth.
+        ("log_bytes = 4096", 4),
+        ("log_bytes = 1023", 0),
+        ("log_lines = 2, log_bytes = 1048576", 2),
+    ] {
+        let more = format!("config = {{ text = \"{text}\", log_lines = 10 }}\nlimits = {{ {limits} }}");
+        scene.apply(&beside_built_in("test-echo", &more)).await;
+        let task = scene.claimed().await;
+        let counters = &gateway.admin().plugins().await["plugins"][3]["counters"];
+        assert_eq!(counters["dropped_lines"], 10 - written, "{limits}: {counters}");
+        let id = task["id"].as_str().unwrap();
+        let lines = || -> Vec<String> {
+            let log = gateway.log();
+            log.into_iter().filter(|line| line.contains(id) && line.contains("xxx")).collect()
+        };
+        crate::plugins_scene::eventually("the lines are in the log", async || lines().len() == written).await;
+        // Eight bytes go before them, a break of the line that is written as two among them.
+        let kept = |line: &String| line.contains(&"x".repeat(1016)) && !line.contains(&"x".repeat(1017));
+        assert!(lines().iter().all(kept), "{limits}");
+        scene.end(&task).await;
+    }
+}
+
 #[apply(on_both)]
 async fn what_a_monitor_reads_of_a_plugin_never_goes_back(gateway: &Gateway) {
     let scene = Scene::new(gateway).await;

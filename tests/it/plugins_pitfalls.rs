@@ -12,7 +12,7 @@
 //! 7. Stopping one guest stops its neighbours:
 //!    `plugins_limits::a_guest_in_an_endless_loop_costs_other_claims_nothing`.
 //! 8. No place left is taken for a fault of the plugin: below.
-//! 9. Memory is limited one by one: the unit test `memories_count_together` of the limits.
+//! 9. Memory is limited one by one: below.
 //! 10. The allow-list is got round: `plugins_reach::what_was_not_granted_is_not_asked`,
 //!     `plugins_reach::addresses_that_are_not_public_need_a_grant_of_their_own`.
 //! 11. Compiled code that is torn, foreign or stale: `plugins_cache`.
@@ -22,10 +22,13 @@
 //!     `plugins_limits::a_guest_cannot_flood_the_log_or_forge_a_line`.
 //! 15. More of WebAssembly than is needed: below.
 
+use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 
 use crate::harness::{Engine, Gateway, id_of, run, run_with};
-use crate::plugins_scene::{Scene, beside_built_in, component, eventually, step};
+use crate::plugins_scene::{
+    BUILT_IN, Scene, beside_built_in, component, eventually, instructions, plugin, step,
+};
 use crate::plugins_web::Web;
 
 /// A plugin that asks a server which answers when it is let; `limits` are its limits.
@@ -163,6 +166,62 @@ fn pitfall_8_no_place_left_is_no_fault_of_the_plugin() {
         assert_eq!(shown["plugins"][3]["breaker"], "closed", "{shown}");
         gateway.finish().await;
     });
+}
+
+/// Applies the built-in plugins, a guest that grows each of three memories by so many pages and
+/// each of three tables by so many elements and breaks off when less than `at_least` of the three
+/// were granted, and another behind it.
+async fn apply_many_memories(scene: &Scene<'_>, (pages, elements): (u32, u32), at_least: u32, mib: u32) {
+    let text = include_str!("guests/many_memories.wat")
+        .replace("{PAGES}", &pages.to_string())
+        .replace("{ELEMENTS}", &elements.to_string())
+        .replace("{AT_LEAST}", &at_least.to_string());
+    let file = scene.gateway.folder().join(format!("grows-{pages}-{elements}-{at_least}.wasm"));
+    std::fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
+    let grows = format!(
+        "\n[[plugin]]\nname = \"extra\"\nsource = \"file:{}\"\nlimits = {{ memory_mib = {mib} }}\n",
+        file.display()
+    );
+    let behind = plugin("behind", "test-echo", "config = { text = \"still here\" }");
+    scene.apply(&format!("{BUILT_IN}{grows}{behind}")).await;
+}
+
+/// No memory alone comes near the limit, and none of the tables does.
+#[apply(on_both)]
+async fn pitfall_9_memories_of_one_guest_count_together(gateway: &Gateway) {
+    const PAGE: u64 = 64 << 10;
+    let scene = Scene::new(gateway).await;
+    // Four memories of one page each; 16 bytes an element.
+    for (growth, mib, granted, held) in [
+        ((25, 0), 8, "3", 79 * PAGE),
+        ((25, 0), 4, "2", 54 * PAGE),
+        ((0, 20_000), 2, "3", 4 * PAGE + 3 * 20_000 * 16),
+        ((0, 20_000), 1, "2", 4 * PAGE + 2 * 20_000 * 16),
+        ((8, 10_000), 2, "2", 20 * PAGE + 3 * 10_000 * 16),
+    ] {
+        // To the guest a refusal is a value.
+        apply_many_memories(&scene, growth, 0, mib).await;
+        let task = scene.claimed().await;
+        let extra = scene.step(id_of(&task)).await;
+        assert_eq!(task["workspace_context"], granted, "{growth:?} within {mib} MiB: {extra}");
+        assert_eq!(
+            (&extra["outcome"], &extra["peak_memory_bytes"]),
+            (&json!("changed"), &json!(held)),
+            "{extra}"
+        );
+        scene.end(&task).await;
+    }
+    for growth in [(25, 0), (0, 20_000)] {
+        // One that cannot live with it breaks off, and everybody is told why.
+        apply_many_memories(&scene, growth, 3, if growth.0 > 0 { 4 } else { 1 }).await;
+        let task = scene.claimed().await;
+        let trace = gateway.admin().trace(id_of(&task)).await;
+        let extra = step(&trace, "extra");
+        assert_eq!((&extra["outcome"], &extra["code"]), (&json!("skipped"), &json!("memory")), "{trace}");
+        assert_eq!(step(&trace, "repo-resolution")["outcome"], "unchanged", "{trace}");
+        assert_eq!(instructions(&task), "still here", "the plugin behind it goes on: {trace}");
+        scene.end(&task).await;
+    }
 }
 
 /// Components of one core module each, written by hand: a shared memory, a structure of the

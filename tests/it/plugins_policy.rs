@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::harness::{Engine, Gateway, id_of};
-use crate::plugins_scene::{BUILT_IN, Scene, beside_built_in, component, eventually, instructions, step};
+use crate::plugins_scene::{
+    BUILT_IN, Scene, beside_built_in, component, eventually, instructions, plugin, step,
+};
 
 const ECHO: &str = "config = { text = \"asked\" }";
 
@@ -29,6 +31,36 @@ async fn a_plugin_is_asked_for_tasks_that_fit_every_list(gateway: &Gateway) {
         let task = scene.claimed().await;
         assert_eq!(instructions(&task), if fits { "asked" } else { "" }, "{matching}: {task}");
         scene.end(&task).await;
+    }
+}
+
+/// The last plugin hears of every end, so whoever is before it heard by then, or never will.
+#[apply(on_both)]
+async fn a_plugin_hears_of_the_ends_of_tasks_that_fit(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    let (agent, workspace, other) = (scene.world.g1, scene.world.w1, Uuid::new_v4());
+    // Only a fault of another stage is asked for, so each call is a good one.
+    let hears = |name: &str, more: &str| {
+        let quiet = "stages = [\"finished\"]\nconfig = { stage = \"prepare\", fault = \"fail\" }";
+        plugin(name, "test-faults", &format!("{quiet}\n{more}"))
+    };
+    for (fits, matching) in [
+        (true, format!("agents = [\"{other}\", \"{agent}\"]")),
+        (false, format!("agents = [\"{other}\"]")),
+        (true, format!("workspaces = [\"{workspace}\"]")),
+        (false, format!("workspaces = [\"{other}\"]")),
+        (true, "kinds = [\"direct\"]".to_owned()),
+        (false, "kinds = [\"comment\", \"chat\", \"autopilot\", \"quick-create\"]".to_owned()),
+        (false, format!("agents = [\"{agent}\"], kinds = [\"chat\"]")),
+    ] {
+        let some = hears("some", &format!("match = {{ {matching} }}"));
+        scene.apply(&(some + &hears("all", ""))).await;
+        scene.end(&scene.claimed().await).await;
+        let calls = async |place: usize| {
+            gateway.admin().plugins().await["plugins"][place]["counters"]["calls"].clone()
+        };
+        eventually("the last one heard", async || calls(1).await == 1).await;
+        assert_eq!(calls(0).await, json!(i32::from(fits)), "{matching}");
     }
 }
 
@@ -132,6 +164,15 @@ async fn ready(gateway: &Gateway, status: u16) -> Value {
     gateway.anonymous().get("/readyz").await.expect(status)
 }
 
+/// What a monitor reads: how many plugins are broken, and how many of them are required.
+async fn gauges(gateway: &Gateway) -> [f64; 2] {
+    let text = gateway.admin().get("/metrics").await.text;
+    ["switchyard_plugins_broken ", "switchyard_plugins_required_missing "].map(|name| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name}is not in {text}")).parse().unwrap()
+    })
+}
+
 fn names(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap()).collect()
 }
@@ -150,6 +191,7 @@ async fn one_plugin_that_cannot_be_loaded_stops_neither_the_start_nor_the_others
     assert!(fault["message"].as_str().unwrap().contains("mine.wasm"), "{fault}");
     let degraded = json!({"db": "ok", "migrations": "ok", "plugins": "degraded", "broken": ["mine"]});
     assert_eq!(ready(&gateway, 200).await, json!({"status": "degraded", "checks": degraded}));
+    assert_eq!(gauges(&gateway).await, [1.0, 0.0]);
 
     let scene = Scene::new(&gateway).await;
     let task = scene.claimed().await;
@@ -162,6 +204,7 @@ async fn one_plugin_that_cannot_be_loaded_stops_neither_the_start_nor_the_others
     let shown = gateway.admin().plugins().await;
     assert_eq!((&shown["generation"], names(&shown["plugins"]).len()), (&json!(1), 4));
     assert_eq!(ready(&gateway, 200).await["status"], "ok");
+    assert_eq!(gauges(&gateway).await, [0.0, 0.0]);
     let task = scene.claimed().await;
     assert_eq!(instructions(&task), "asked");
     scene.end(&task).await;
@@ -189,6 +232,7 @@ async fn a_required_plugin_holds_readiness_until_it_is_loaded(gateway: &Gateway)
     assert_eq!((&shown["generation"], names(&shown["broken"])), (&applied["generation"], vec!["mine"]));
     let missing = json!({"db": "ok", "migrations": "ok", "plugins": "missing", "broken": ["mine"]});
     assert_eq!(ready(gateway, 503).await, json!({"status": "not_ready", "checks": missing}));
+    assert_eq!(gauges(gateway).await, [1.0, 1.0]);
     let scene = Scene::new(gateway).await;
     scene.end(&scene.claimed().await).await;
 

@@ -13,7 +13,7 @@ fn with(more: &str) -> String {
 }
 
 /// An issue for the agent, given by whoever owns it; the issue.
-async fn assign(world: &World) -> Uuid {
+pub async fn assign(world: &World) -> Uuid {
     let issue = json!({
         "title": format!("New {}", Uuid::new_v4()), "assignee_type": "agent", "assignee_id": world.g1,
     });
@@ -21,7 +21,7 @@ async fn assign(world: &World) -> Uuid {
 }
 
 /// What the guest was given for a claimed task.
-fn seen(task: &Value) -> &Value {
+pub fn seen(task: &Value) -> &Value {
     let seen = &task["agent"]["mcp_config"]["mcpServers"]["seen"]["env"];
     assert!(seen.is_object(), "nothing was attached to {task}");
     seen

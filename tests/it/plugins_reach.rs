@@ -8,7 +8,7 @@ use crate::harness::{Engine, Gateway};
 use crate::plugins_scene::{Scene, beside_built_in, eventually, step};
 use crate::plugins_web::Web;
 
-const LOOPBACK: &str = r#"["127.0.0.0/8", "::1/128"]"#;
+pub const LOOPBACK: &str = r#"["127.0.0.0/8", "::1/128"]"#;
 const GET: &str = r#"["GET"]"#;
 const ALL: &str = "[plugin.grants]\nkv = true\nclock = true\nrandom = true\n";
 /// What the guest imports and these tests do not use.
@@ -21,12 +21,12 @@ hosts = ["example.com"]
 "#;
 
 /// A document whose last plugin takes these steps; `more` are further lines of it.
-fn document(steps: &Value, more: &str) -> String {
+pub fn document(steps: &Value, more: &str) -> String {
     beside_built_in("test-reach", &format!("config = {{ steps = {} }}\n{more}", inline(steps)))
 }
 
 /// JSON as an inline value of TOML.
-fn inline(value: &Value) -> String {
+pub fn inline(value: &Value) -> String {
     match value {
         Value::Object(map) => {
             let members: Vec<String> =
@@ -52,7 +52,7 @@ async fn steps(scene: &Scene<'_>, steps: Value, more: &str) -> Vec<Value> {
     taken(scene).await
 }
 
-fn code(result: &Value) -> &str {
+pub fn code(result: &Value) -> &str {
     result["code"].as_str().unwrap_or_else(|| panic!("taken: {result}"))
 }
 
@@ -187,7 +187,7 @@ async fn an_import_that_was_not_granted_is_refused_with_the_cure(gateway: &Gatew
 }
 
 /// Everything granted, with one secret in a file of the gateway's folder.
-fn granted(web: &Web, path: &str, methods: &str, networks: &str) -> String {
+pub fn granted(web: &Web, path: &str, methods: &str, networks: &str) -> String {
     format!(
         "limits = {{ wall_ms = 10000 }}\n{ALL}{}[plugin.grants.secrets.tracker]\nfrom = \"file:tracker\"\nhosts = [\"localhost\"]\n",
         web.grant(path, methods, networks)
@@ -195,7 +195,7 @@ fn granted(web: &Web, path: &str, methods: &str, networks: &str) -> String {
 }
 
 /// A gateway whose plugins may have a secret, and the folder that it lies in.
-async fn with_secret(engine: Engine) -> (Gateway, tempfile::TempDir) {
+pub async fn with_secret(engine: Engine) -> (Gateway, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tracker"), "t0p-s3cret\n").unwrap();
     let setup = Gateway::setup(engine).env("SWITCHYARD_PLUGIN_SECRETS_DIR", folder.path().to_str().unwrap());

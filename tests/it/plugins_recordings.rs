@@ -6,7 +6,9 @@ use std::process::{Command, Output};
 use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Reply, id_of};
+use crate::connected_apps::{allow, connect};
+use crate::harness::{Gateway, Reply, ahead, id_of};
+use crate::plugins_prepare::assign;
 use crate::plugins_scene::{BUILT_IN, Scene, component, eventually, instructions, plugin};
 
 const EVERYTHING: &str = "[recording]\nsample = 1.0\n";
@@ -127,6 +129,92 @@ async fn recordings_are_bounded_and_of_the_stages_asked_for(gateway: &Gateway) {
     let failure = whole(gateway, &recordings(gateway, "").await[0]).await;
     assert_eq!((&failure["outcome"], &failure["output"]), (&json!("trap"), &Value::Null));
     assert!(failure["message"].as_str().unwrap().contains("trapped"), "{failure}");
+}
+
+#[apply(on_both)]
+async fn what_is_too_large_is_left_out_and_the_oldest_go_first(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    let table = "[recording]\nsample = 1\nstages = [\"enrichment\"]\n";
+    scene.apply(&(table.to_owned() + BUILT_IN + &echo("x"))).await;
+    // Two that are kept already, and with the next one more than the 64 MiB that all may have.
+    let kept = |name: &str, bytes: i64| {
+        json!({"at": ahead(-60), "plugin": name, "stage": "enrichment", "task_id": name, "generation": 1,
+            "outcome": "ok", "bytes": bytes, "recording": "{}"})
+    };
+    gateway.seed("plugin_recording", kept("oldest", 1 << 20), json!({})).await;
+    gateway.seed("plugin_recording", kept("older", (64 << 20) - 1000), json!({})).await;
+    // The input of one call alone is larger than a sample may be.
+    gateway.change("agent", scene.world.g1, "instructions", json!("x".repeat(256 << 10))).await;
+    let large = scene.claimed().await;
+    assert!(instructions(&large).len() > 256 << 10);
+    scene.end(&large).await;
+    gateway.change("agent", scene.world.g1, "instructions", json!("short")).await;
+    let small = scene.claimed().await;
+    scene.end(&small).await;
+    eventually("the small one is there", async || {
+        recordings(gateway, "").await.first().is_some_and(|newest| newest["task_id"] == small["id"])
+    })
+    .await;
+    // They are written in order, so the large one would be there by now.
+    let list = recordings(gateway, "").await;
+    assert_eq!(list.len(), 1, "{list:?}");
+}
+
+/// What is attached is secret, so a recording has its shape alone; that is enough to see that
+/// another component does otherwise.
+#[apply(on_both)]
+async fn what_was_prepared_is_recorded_bare_and_replayed(gateway: &Gateway) {
+    let scene = Scene::new(gateway).await;
+    allow(gateway, scene.world.g1, &["notion"]).await;
+    connect(gateway, scene.world.a.id, "notion", "account-1", 10).await;
+    let server = |url: &str| {
+        json!({"mcpServers": {"a": {
+            "url": format!("https://{url}/p?key=s3one"), "headers": {"authorization": "Bearer s3two"},
+            "env": {"TOKEN": "s3three"}, "args": ["--token", "s3four"],
+        }}})
+    };
+    let config = |url: &str| json!({"app": "notion", "overlay": server(url).to_string()});
+    let attach = format!("config = {{ app = \"notion\", overlay = '{}' }}", server("h.example"));
+    let table = "[recording]\nsample = 1\nstages = [\"prepare\"]\n";
+    scene.apply(&(table.to_owned() + BUILT_IN + &plugin("attach", "test-prepare", &attach))).await;
+    assign(&scene.world).await;
+    let task = scene.daemon().claim_one(scene.world.r1).await;
+    assert!(task["agent"]["mcp_config"].to_string().contains("s3one"), "the daemon gets it whole: {task}");
+    scene.end(&task).await;
+    let list = recorded(gateway, "", 1).await;
+    let shown = whole(gateway, &list[0]).await;
+    for secret in ["s3one", "s3two", "s3three", "s3four"] {
+        assert!(!shown.to_string().contains(secret), "{secret} in {shown}");
+    }
+    assert_eq!(
+        (&shown["stage"], &shown["outcome"], &shown["task_id"], &shown["workspace_id"]),
+        (&json!("prepare"), &json!("ok"), &task["id"], &json!(scene.world.w1))
+    );
+    let input = json!({
+        "kind": "direct", "agent_id": scene.world.g1, "owner_id": scene.world.a.id, "allowlist": ["notion"],
+        "accounts": [{"toolkit": "notion", "account_id": "account-1"}],
+    });
+    assert_eq!(shown["input"], input);
+    let kept = &shown["output"]["overlay"]["mcpServers"]["a"];
+    assert!(kept["url"].as_str().unwrap().starts_with("https://h.example/p"), "{shown}");
+    assert_eq!((&kept["args"][0], &kept["env"]), (&json!("--token"), &json!({"TOKEN": "***"})), "{shown}");
+    assert_eq!(shown["output"]["apps"][0]["toolkit"], "notion");
+
+    let (output, told) = switchyard(gateway, &["recordings", "--stage", "prepare", "--out", "calls.jsonl"]);
+    assert!(output.status.success() && told.contains("1 recordings"), "{told}");
+    let replay = |guest: &str, config: Value| {
+        let (guest, config) = (component(guest), config.to_string());
+        switchyard(gateway, &["replay", &guest, "--inputs", "calls.jsonl", "--config", &config])
+    };
+    let (output, told) = replay("test-prepare", config("h.example"));
+    assert!(output.status.success() && told.contains("1 same, 0 different, 0 failed"), "{told}");
+    let (output, told) = replay("test-prepare", config("other.example"));
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("1 different") && told.contains("/overlay/mcpServers/a/url"), "{told}");
+    let (output, told) = replay("test-prepare", json!({"fail": "trap"}));
+    assert!(!output.status.success() && told.contains("1 failed"), "{told}");
+    let (output, told) = replay("test-echo", json!({"text": "x"}));
+    assert!(output.status.success() && told.contains("1 of other stages"), "{told}");
 }
 
 fn switchyard(gateway: &Gateway, arguments: &[&str]) -> (Output, String) {

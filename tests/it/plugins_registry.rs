@@ -1,5 +1,14 @@
 //! Components from an OCI registry.
 
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
 use macro_rules_attribute::apply;
 use serde_json::json;
 
@@ -105,11 +114,6 @@ async fn a_registry_that_asks_who_is_there_is_told(engine: Engine) {
 
 /// A registry as clouds have them: tokens come from one place, components from another.
 async fn cloud(component: Vec<u8>) -> String {
-    use axum::Router;
-    use axum::http::{HeaderMap, StatusCode, header};
-    use axum::response::IntoResponse;
-    use axum::routing::get;
-
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let layer = json!({
@@ -170,6 +174,130 @@ async fn a_token_is_fetched_and_stays_with_the_registry(engine: Engine) {
     let auths = json!({"auths": {address.clone(): {"auth": "YWRhOm9wZW4tc2VzYW1l"}}});
     std::fs::write(&file, auths.to_string()).unwrap();
     let shown = gateway.admin().apply(&from(&format!("{address}/a/b:1"))).await.expect(200);
+    assert_eq!(shown["plugins"][3]["sha256"], sha256(&echo()));
+    gateway.finish().await;
+}
+
+#[apply(on_both)]
+async fn of_an_index_one_artifact_is_to_be_named(gateway: &Gateway) {
+    let registry = Registry::start();
+    let one = registry.push("acme/echo", "amd64", &echo()).await;
+    let other = registry.push("acme/echo", "arm64", &std::fs::read(component("test-trap")).unwrap()).await;
+    let index = registry.push_index("acme/echo", "1.0", &[&one, &other]).await;
+    let name = format!("{}/acme/echo", registry.address);
+    for reference in [format!("{name}:1.0"), format!("{name}@{index}")] {
+        let part = format!(
+            "is no single artifact but an index of several; name the digest of one, such as `@{one}`"
+        );
+        refused(gateway, &from(&reference), &part).await;
+    }
+    let shown = gateway.admin().apply(&from(&format!("{name}@{one}"))).await.expect(200);
+    assert_eq!(shown["plugins"][3]["sha256"], sha256(&echo()));
+}
+
+/// Whoever says too little or too much, and goes on sending for ever.
+struct Endless {
+    address: String,
+    /// Bytes that left so far.
+    sent: Arc<AtomicUsize>,
+}
+
+impl Endless {
+    /// Without a size it is the manifest that never ends, otherwise the component.
+    async fn start(size: Option<u64>) -> Self {
+        const CHUNK: usize = 64 << 10;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let sent = Arc::<AtomicUsize>::default();
+        let counter = sent.clone();
+        let endless = move || {
+            let counter = counter.clone();
+            let chunks = futures_util::stream::repeat_with(move || {
+                counter.fetch_add(CHUNK, Ordering::Relaxed);
+                Ok::<_, std::convert::Infallible>(vec![b' '; CHUNK])
+            });
+            Body::from_stream(chunks)
+        };
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let manifest = size.map(|size| {
+            json!({"layers": [{"mediaType": "application/wasm", "digest": digest, "size": size}]}).to_string()
+        });
+        let of_manifest = endless.clone();
+        let router = Router::new()
+            .route(
+                "/v2/a/b/manifests/{tag}",
+                get(move || async move { manifest.map_or_else(of_manifest, Body::from) }),
+            )
+            .route("/v2/a/b/blobs/{digest}", get(move || async move { endless() }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, sent }
+    }
+}
+
+/// What is read ends with what may be; the rest is what the connection holds.
+#[apply(on_both)]
+async fn no_more_is_taken_from_a_registry_than_may_be(gateway: &Gateway) {
+    const MIB: usize = 1 << 20;
+    let all = 32 * MIB;
+    for (size, part, most) in [
+        (Some(all as u64 + 1), "at most 32 MiB are taken", 0),
+        (Some(u64::MAX), "at most 32 MiB are taken", 0),
+        (
+            Some(all as u64),
+            "the component is larger than the 33554432 bytes that it may have",
+            all + 24 * MIB,
+        ),
+        (Some(1000), "the component is larger than the 1000 bytes that it may have", 24 * MIB),
+        (None, "the manifest is larger than the 4194304 bytes that it may have", 28 * MIB),
+    ] {
+        let endless = Endless::start(size).await;
+        refused(gateway, &from(&format!("{}/a/b:1", endless.address)), part).await;
+        let sent = endless.sent.load(Ordering::Relaxed);
+        assert!(sent <= most, "{size:?}: {sent} bytes left the registry");
+    }
+}
+
+/// `0.0.0.0` leads to this machine, and does not say so.
+#[apply(on_both)]
+async fn nothing_is_asked_in_the_open_unless_the_operator_said_so(engine: Engine) {
+    let registry = Registry::start();
+    registry.push("acme/echo", "1.0", &echo()).await;
+    let port = registry.address.rsplit_once(':').unwrap().1;
+    let nobodys = format!("0.0.0.0:{port}");
+
+    let gateway = Gateway::start(engine).await;
+    // Spoken to as if it had TLS, which it does not: no word of HTTP is sent.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("0.0.0.0:{}", listener.local_addr().unwrap().port());
+    let first = std::thread::spawn(move || {
+        let mut first = [0];
+        listener.accept().unwrap().0.read_exact(&mut first).unwrap();
+        first[0]
+    });
+    refused(&gateway, &from(&format!("{place}/a/b:1")), "list it in `oci_insecure_registries`").await;
+    assert_eq!(first.join().unwrap(), 22, "a handshake of TLS");
+
+    // A registry that may be asked sends elsewhere, for the artifact or for a token.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    closed.set_nonblocking(true).unwrap();
+    let elsewhere = format!("http://0.0.0.0:{}/x", closed.local_addr().unwrap().port());
+    let realm = format!("Bearer realm=\"{elsewhere}\"");
+    for (status, name, value) in [
+        (StatusCode::TEMPORARY_REDIRECT, header::LOCATION, elsewhere),
+        (StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, realm),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(move || async move { (status, [(name, value)]) });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        refused(&gateway, &from(&format!("{address}/a/b:1")), "is reached without TLS; list it").await;
+        assert_eq!(closed.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "{status}");
+    }
+    gateway.finish().await;
+
+    let setup = Gateway::setup(engine).env("SWITCHYARD_OCI_INSECURE_REGISTRIES", &nobodys);
+    let gateway = setup.start().await;
+    let shown = gateway.admin().apply(&from(&format!("{nobodys}/acme/echo:1.0"))).await.expect(200);
     assert_eq!(shown["plugins"][3]["sha256"], sha256(&echo()));
     gateway.finish().await;
 }

@@ -216,7 +216,7 @@ fn of_many_nodes_one_goes_back_and_the_others_follow() {
 }
 
 /// The step of the shadow `extra`, once it is done.
-async fn shadow_step(gateway: &Gateway, task: Uuid) -> Value {
+pub async fn shadow_step(gateway: &Gateway, task: Uuid) -> Value {
     let admin = gateway.admin();
     let has =
         |trace: &Value| trace["steps"].as_array().unwrap().iter().any(|step| step["outcome"] == "shadow");

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::record;
+use super::{record, shadow};
 use crate::plugin::generation::Generation;
+use crate::plugin::rollout::Role;
 use crate::plugin::stage::{Stage, Subject};
 
 /// Calls every plugin of the stage, one after the other, off the caller's path. `task` is
@@ -16,6 +17,17 @@ pub fn tell(generation: &Arc<Generation>, subject: impl FnOnce() -> Subject, tas
     let (generation, subject, task) = (generation.clone(), subject(), task());
     tokio::spawn(async move {
         for plugin in generation.turns(Stage::Finished, &subject) {
+            if plugin.role == Role::Shadow {
+                // Those behind it do not wait, and its counters tell how it went.
+                if let Some(place) = shadow::place() {
+                    let (plugin, subject, task) = (plugin.clone(), subject.clone(), task.clone());
+                    tokio::spawn(async move {
+                        plugin.finished(&subject, &task).await;
+                        drop(place);
+                    });
+                }
+                continue;
+            }
             let take = record::begin(&generation, Stage::Finished, &subject, || {
                 serde_json::from_str(&task).unwrap_or_default()
             });

@@ -36,9 +36,10 @@ impl TraceLog {
         };
         let trace = Arc::new(trace);
         self.traces.insert(trace.task_id.clone(), trace.clone());
-        if trace.shadows.are_any() {
+        if trace.prepared.are_any() || trace.shadows.are_any() {
             let traces = self.traces.clone();
             tokio::spawn(async move {
+                trace.prepared.settled().await;
                 trace.shadows.settled().await;
                 // Weighed again, unless the task was claimed again meanwhile.
                 if traces.get(&trace.task_id).is_some_and(|kept| Arc::ptr_eq(&kept, &trace)) {

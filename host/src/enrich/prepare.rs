@@ -6,8 +6,12 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
-use super::trace::Trace;
+use super::record;
+use super::trace::{Applied, Trace};
 use crate::plugin::generation::Generation;
+use crate::plugin::output;
+use crate::plugin::plugin::Plugin;
+use crate::plugin::report::Report;
 use crate::plugin::stage::{ConnectedApp, PrepareInput, PrepareOutput, Stage, Subject};
 use crate::plugin::standing::{self, Standing};
 
@@ -33,8 +37,16 @@ pub fn is_served(generation: &Generation) -> bool {
 /// whatever `on_error` says, and the trace tells of it.
 pub async fn run(generation: &Arc<Generation>, subject: &Subject, input: &PrepareInput) -> (Attached, Trace) {
     let mut trace = Trace::new(subject, generation.number);
+    for shadow in generation.shadows(Stage::Prepare, subject) {
+        let (subject, input) = (subject.clone(), input.clone());
+        trace.prepared.call(shadow, Stage::Prepare, move |plugin| async move {
+            let report = plugin.prepare(&subject, &input, read).await;
+            // Nor is what it would have attached named.
+            report.map(|_| Applied::Changed(Vec::new()))
+        });
+    }
     let asked: Vec<_> = generation.called(Stage::Prepare, subject).collect();
-    let reports = asked.iter().map(|plugin| plugin.prepare(subject, input, read));
+    let reports = asked.iter().map(|plugin| ask(generation, plugin, subject, input));
     let mut all = Vec::new();
     for (plugin, report) in asked.iter().zip(join_all(reports).await) {
         match report.result {
@@ -47,6 +59,26 @@ pub async fn run(generation: &Arc<Generation>, subject: &Subject, input: &Prepar
         }
     }
     (attached(all), trace)
+}
+
+async fn ask(
+    generation: &Generation,
+    plugin: &Plugin,
+    subject: &Subject,
+    input: &PrepareInput,
+) -> Report<Option<Made>> {
+    let mut take = record::begin(generation, Stage::Prepare, subject, || record::prepare(input));
+    let accept = |output: PrepareOutput, standing: &[Standing]| {
+        if let Some(take) = &mut take {
+            take.output(output::prepared(&output));
+        }
+        read(output, standing)
+    };
+    let report = plugin.prepare(subject, input, accept).await;
+    if let Some(take) = take {
+        take.end(plugin, subject, &report);
+    }
+    report
 }
 
 /// What one plugin made.

@@ -17,7 +17,7 @@ use crate::plugin::input;
 use crate::plugin::plugin::Plugin;
 use crate::plugin::recording::{Recorder, Sample};
 use crate::plugin::report::{Report, Times};
-use crate::plugin::stage::{BriefingInput, McpInput, RepoInput, Stage, Subject};
+use crate::plugin::stage::{BriefingInput, McpInput, PrepareInput, RepoInput, Stage, Subject};
 
 /// What stands in place of what is not kept.
 const WITHHELD: &str = "***";
@@ -102,6 +102,10 @@ pub fn briefing(given: &BriefingInput) -> Value {
     input::of_briefing(given)
 }
 
+pub fn prepare(given: &PrepareInput) -> Value {
+    input::of_prepare(given)
+}
+
 pub fn mcp(given: &McpInput) -> Value {
     let bare = |text: &Option<String>| {
         let mut value: Value = text.as_deref().and_then(|text| serde_json::from_str(text).ok())?;
@@ -114,8 +118,10 @@ pub fn mcp(given: &McpInput) -> Value {
 /// What a stage returned, as it may be kept: without values of the environment and secrets of
 /// MCP servers.
 pub fn withheld(mut output: Value) -> Value {
-    if let Some(config) = output.get_mut("config") {
-        view::withhold_mcp(config, WITHHELD);
+    for member in ["config", "overlay"] {
+        if let Some(config) = output.get_mut(member) {
+            view::withhold_mcp(config, WITHHELD);
+        }
     }
     for operation in output.get_mut("patch").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(value) = operation.pointer_mut("/put-env/value") {

@@ -1,10 +1,10 @@
-//! Shadows: plugins that are called beside a claim, with what the live ones get. The claim
-//! does not wait for them, and nothing they do or fail to do reaches it; what they would have
-//! done comes into its trace when they are done.
+//! Shadows: plugins that are called beside a claim, or beside a task that is about to be queued,
+//! with what the live ones get. Nobody waits for them, and nothing they do or fail to do reaches
+//! the task; what they would have done comes into its trace when they are done.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
 use super::trace::{Applied, Outcome, Step};
@@ -18,7 +18,12 @@ use crate::plugin::stage::Stage;
 /// trace says so.
 static PLACES: Semaphore = Semaphore::const_new(16);
 
-/// The shadows of one claim.
+/// Leave to run; held by whoever does.
+pub fn place() -> Option<SemaphorePermit<'static>> {
+    PLACES.try_acquire().ok()
+}
+
+/// The shadows of one claim, or of one enqueue.
 #[derive(Clone, Debug, Default)]
 pub struct Shadows {
     running: TaskTracker,
@@ -31,7 +36,7 @@ impl Shadows {
     where
         F: Future<Output = Report<Applied>> + Send + 'static,
     {
-        let Ok(place) = PLACES.try_acquire() else {
+        let Some(place) = place() else {
             self.steps().push(step(plugin, stage, Times::default(), Err(PluginError::Overloaded)));
             return;
         };
@@ -74,7 +79,11 @@ fn step(plugin: &Plugin, stage: Stage, times: Times, result: Result<Applied, Plu
         Ok(Applied::Changed(changes)) => (Outcome::Changed, None, changes),
         Ok(Applied::Denied { code, reason }) => (Outcome::Denied, Some((code, reason)), Vec::new()),
         Err(error) => {
-            let would = Outcome::of_failure(plugin, &error);
+            // At `prepare` nothing that fails stops a task.
+            let would = match stage {
+                Stage::Prepare => Outcome::Skipped,
+                _ => Outcome::of_failure(plugin, &error),
+            };
             (would, Some((error.code().to_owned(), error.to_string())), Vec::new())
         }
     };

@@ -23,13 +23,15 @@ pub struct Trace {
     pub steps: Vec<Step>,
     /// Steps of their own, each when it is done.
     pub shadows: Shadows,
+    /// Those that were called when the task was queued.
+    pub prepared: Shadows,
 }
 
 /// As operators see it: shadows that are done come after the steps that counted.
 impl Serialize for Trace {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let shadows = self.shadows.list();
-        let steps: Vec<&Step> = self.steps.iter().chain(&shadows).collect();
+        let (prepared, shadows) = (self.prepared.list(), self.shadows.list());
+        let steps: Vec<&Step> = self.steps.iter().chain(&prepared).chain(&shadows).collect();
         let mut shown = serializer.serialize_struct("Trace", 4)?;
         shown.serialize_field("task_id", &self.task_id)?;
         shown.serialize_field("generation", &self.generation)?;
@@ -108,6 +110,7 @@ impl Trace {
             at: Clock::system().now(),
             steps: Vec::new(),
             shadows: Shadows::default(),
+            prepared: Shadows::default(),
         }
     }
 
@@ -162,6 +165,7 @@ impl Trace {
     pub fn after(mut self, earlier: &Self) -> Self {
         let prepared = earlier.steps.iter().filter(|step| step.stage == Stage::Prepare);
         self.steps.splice(0..0, prepared.cloned());
+        self.prepared = earlier.prepared.clone();
         self
     }
 
@@ -180,7 +184,8 @@ impl Trace {
 
     /// Roughly, what it takes in memory.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.steps.iter().map(Step::bytes).sum::<usize>() + self.shadows.bytes()
+        let steps: usize = self.steps.iter().map(Step::bytes).sum();
+        size_of::<Self>() + steps + self.prepared.bytes() + self.shadows.bytes()
     }
 
     fn push(

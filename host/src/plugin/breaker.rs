@@ -1,5 +1,6 @@
 //! Leaves a plugin alone that fails again and again, and tries it once in a while.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
 pub struct Breaker {
+    /// Whether the latest call failed, or it is open. While it is not, nobody locks: all calls
+    /// of a plugin come by here.
+    troubled: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -33,6 +37,9 @@ pub struct Admission<'a> {
 impl Breaker {
     /// Whether a call may be made now. Of those that come after a pause, one may.
     pub fn admit(&self, now: Instant) -> Option<Admission<'_>> {
+        if !self.troubled.load(Ordering::Acquire) {
+            return Some(Admission { probe_of: None });
+        }
         let mut state = self.state();
         match state.open {
             None => Some(Admission { probe_of: None }),
@@ -45,7 +52,11 @@ impl Breaker {
     }
 
     pub fn record(&self, ok: bool, now: Instant) {
+        if ok && !self.troubled.load(Ordering::Acquire) {
+            return;
+        }
         let mut state = self.state();
+        self.troubled.store(!ok, Ordering::Release);
         if ok {
             (state.failures, state.open) = (0, None);
             return;

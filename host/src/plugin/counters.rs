@@ -1,15 +1,28 @@
 //! What became of a plugin's calls.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use super::error::PluginError;
 
+/// A call that went well takes no lock: all calls of a plugin meet here.
 #[derive(Debug, Default)]
 pub struct Counters {
-    body: Mutex<CountersBody>,
+    ok: AtomicU64,
+    total_us: AtomicU64,
+    dropped_lines: AtomicU64,
+    codes: Mutex<Codes>,
+    /// Counted last and read first, so that nobody sees a call without what came of it.
+    calls: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Codes {
+    failed: BTreeMap<&'static str, u64>,
+    denied: BTreeMap<&'static str, u64>,
 }
 
 /// Since the plugin was applied; refused calls are counted, too.
@@ -30,28 +43,41 @@ pub struct CountersBody {
 impl Counters {
     /// A call, made or refused.
     pub fn record(&self, error: Option<&PluginError>, micros: u64) {
-        let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
-        body.calls += 1;
-        body.total_us += micros;
+        self.total_us.fetch_add(micros, Ordering::Relaxed);
         match error {
-            None => body.ok += 1,
-            Some(error) => *body.failed.entry(error.code()).or_default() += 1,
+            None => {
+                self.ok.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(error) => *self.codes().failed.entry(error.code()).or_default() += 1,
         }
+        self.calls.fetch_add(1, Ordering::Release);
     }
 
     pub fn denied(&self, code: &'static str) {
-        let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
-        *body.denied.entry(code).or_default() += 1;
+        *self.codes().denied.entry(code).or_default() += 1;
     }
 
     pub fn dropped_lines(&self, lines: u32) {
         if lines > 0 {
-            self.body.lock().unwrap_or_else(PoisonError::into_inner).dropped_lines += u64::from(lines);
+            self.dropped_lines.fetch_add(lines.into(), Ordering::Relaxed);
         }
     }
 
     pub fn body(&self) -> CountersBody {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let calls = self.calls.load(Ordering::Acquire);
+        let codes = self.codes();
+        CountersBody {
+            calls,
+            ok: self.ok.load(Ordering::Relaxed),
+            failed: codes.failed.clone(),
+            denied: codes.denied.clone(),
+            total_us: self.total_us.load(Ordering::Relaxed),
+            dropped_lines: self.dropped_lines.load(Ordering::Relaxed),
+        }
+    }
+
+    fn codes(&self) -> MutexGuard<'_, Codes> {
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -229,11 +229,20 @@ impl log::Host for Host {
 
 /// One line of bounded length: a guest must not forge a second one.
 fn printable(message: &str) -> String {
-    let end = message.floor_char_boundary(LINE_BYTES);
-    message[..end]
-        .chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect()
+    let mut line = String::new();
+    for c in message.chars() {
+        let before = line.len();
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+        if line.len() > LINE_BYTES {
+            line.truncate(before);
+            break;
+        }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -244,5 +253,6 @@ mod tests {
     fn a_line_stays_one_line_of_bounded_length() {
         assert_eq!(printable("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
         assert_eq!(printable(&"é".repeat(2000)).len(), LINE_BYTES);
+        assert_eq!(printable(&"\u{1b}".repeat(2000)).len(), LINE_BYTES / 6 * 6, "as it is written");
     }
 }

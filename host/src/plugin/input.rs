@@ -118,6 +118,21 @@ enum MemberKindText {
     Human,
 }
 
+/// The input of `prepare`, as it is read.
+pub fn of_prepare(input: &PrepareInput) -> Value {
+    let accounts = input
+        .accounts
+        .iter()
+        .map(|account| json!({"toolkit": account.toolkit, "account_id": account.account_id}));
+    json!({
+        "kind": KindText::from(input.kind),
+        "agent_id": input.agent_id,
+        "owner_id": input.owner_id,
+        "allowlist": input.allowlist,
+        "accounts": accounts.collect::<Vec<_>>(),
+    })
+}
+
 /// The input of `repo-resolution`, as it is read.
 pub fn of_repos(input: &RepoInput) -> Value {
     let resources = input.resources.iter().map(|resource| {

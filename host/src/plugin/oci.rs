@@ -32,6 +32,9 @@ pub struct Pulled {
 
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+/// Asked for so that they can be told from what is not there.
+const INDEXES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 const LAYERS: [&str; 2] = ["application/wasm", "application/vnd.wasm.content.layer.v1+wasm"];
 const MAX_MANIFEST: u64 = 4 << 20;
 const MAX_REDIRECTS: usize = 5;
@@ -45,6 +48,14 @@ const PULL: Duration = Duration::from_mins(2);
 struct Manifest {
     #[serde(default)]
     layers: Option<Vec<Layer>>,
+    /// Of an index: what it lists.
+    #[serde(default)]
+    manifests: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    digest: String,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +98,7 @@ impl<'a> Pull<'a> {
     async fn run(mut self) -> Result<Pulled, String> {
         let reference = self.reference;
         let path = format!("v2/{}/manifests/{}", reference.repository, reference.version());
-        let response = self.get(&path, &MANIFESTS.join(", ")).await?;
+        let response = self.get(&path, &[MANIFESTS, INDEXES].concat().join(", ")).await?;
         let stated = header(&response, "docker-content-digest");
         let bytes = read(response, MAX_MANIFEST, "the manifest").await?;
         let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
@@ -108,7 +119,8 @@ impl<'a> Pull<'a> {
         }
         let path = format!("v2/{}/blobs/{}", reference.repository, layer.digest);
         let response = self.get(&path, "*/*").await?;
-        let bytes = read(response, MAX_BYTES, "the component").await?;
+        // Not a byte more than the manifest says.
+        let bytes = read(response, layer.size, "the component").await?;
         let found = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
         if found != layer.digest {
             return Err(format!(
@@ -231,7 +243,11 @@ async fn send(request: reqwest::RequestBuilder, url: &Url) -> Result<Response, S
     let host = url.host_str().unwrap_or_default();
     let sent = tokio::time::timeout(HEAD, request.send()).await;
     let sent = sent.map_err(|_| format!("{host} does not answer within {HEAD:?}"))?;
-    sent.map_err(|error| format!("{host} does not answer: {:#}", anyhow::Error::from(error.without_url())))
+    sent.map_err(|error| {
+        let is_secure = url.scheme() == "https" && error.is_connect();
+        let cure = if is_secure { "; if it has no TLS, list it in `oci_insecure_registries`" } else { "" };
+        format!("{host} does not answer: {:#}{cure}", anyhow::Error::from(error.without_url()))
+    })
 }
 
 async fn read(mut response: Response, limit: u64, what: &str) -> Result<Vec<u8>, String> {
@@ -243,7 +259,7 @@ async fn read(mut response: Response, limit: u64, what: &str) -> Result<Vec<u8>,
             .map_err(|error| format!("{what} broke off: {:#}", anyhow::Error::from(error.without_url())))?;
         let Some(chunk) = chunk else { return Ok(bytes) };
         if (bytes.len() + chunk.len()) as u64 > limit {
-            return Err(format!("{what} is larger than {} MiB", limit >> 20));
+            return Err(format!("{what} is larger than the {limit} bytes that it may have"));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -257,7 +273,9 @@ fn layer(manifest: &[u8]) -> Result<Layer, String> {
     let manifest: Manifest = serde_json::from_slice(manifest)
         .map_err(|error| format!("has a manifest that cannot be read: {error}"))?;
     let Some(layers) = manifest.layers else {
-        return Err("is no single artifact but an index of several; name the digest of one".to_owned());
+        let mut listed = manifest.manifests.iter().map(|listed| &listed.digest).filter(|one| is_digest(one));
+        let one = listed.next().map(|one| format!(", such as `@{one}`")).unwrap_or_default();
+        return Err(format!("is no single artifact but an index of several; name the digest of one{one}"));
     };
     let mut found: Vec<Layer> = Vec::new();
     let mut others: Vec<String> = Vec::new();

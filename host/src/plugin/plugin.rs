@@ -100,7 +100,15 @@ impl Plugin {
         let counters = Arc::<Counters>::default();
         let both = [counters.clone(), totals.clone()];
         Self {
-            reach: Reach::new(&entry.name, &entry.grants, secrets, &entry.limits, &outside, both),
+            reach: Reach::new(
+                &entry.name,
+                &entry.grants,
+                secrets,
+                &entry.limits,
+                &outside,
+                both,
+                entry.role == Role::Shadow,
+            ),
             name: entry.name,
             version,
             sha256: component.sha256.clone(),

@@ -303,6 +303,12 @@ pub fn plugin_failures(name: &str, code: &'static str, count: u64) {
     counter!("switchyard_plugin_failures_total", "plugin" => name.to_owned(), "code" => code).absolute(count);
 }
 
+/// Plugins that could not be loaded, and those of them that the gateway is not ready without.
+pub fn plugins_broken(all: usize, required: usize) {
+    gauge!("switchyard_plugins_broken").set(whole(all));
+    gauge!("switchyard_plugins_required_missing").set(whole(required));
+}
+
 /// A sweep ended.
 pub fn sweep(took: Duration, failed_steps: u64) {
     histogram!("switchyard_sweep_seconds").record(took.as_secs_f64());

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_mins(1);
 /// `ada` with the password `open-sesame`.
 const HTPASSWD: &str = "ada:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO\n";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const USER: (&str, &str) = ("ada", "open-sesame");
 
 pub struct Registry {
@@ -84,13 +86,31 @@ impl Registry {
         let layer = self.upload(repository, bytes).await;
         let config = self.upload(repository, b"{}").await;
         let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": {"mediaType": "application/vnd.wasm.config.v0+json", "digest": config, "size": 2},
             "layers": [{"mediaType": media_type, "digest": layer, "size": bytes.len()}],
         });
+        self.put_manifest(repository, tag, MANIFEST, &manifest).await
+    }
+
+    /// Stores an index of these manifests under a tag, as for artifacts of many architectures.
+    pub async fn push_index(&self, repository: &str, tag: &str, digests: &[&str]) -> String {
+        let mut manifests = Vec::new();
+        for (digest, architecture) in digests.iter().zip(["amd64", "arm64"]) {
+            let manifest = self.request(Method::HEAD, &format!("/v2/{repository}/manifests/{digest}"));
+            let manifest = manifest.header("accept", MANIFEST).send().await.unwrap();
+            let size: u64 = manifest.headers()["content-length"].to_str().unwrap().parse().unwrap();
+            let platform = json!({"os": "linux", "architecture": architecture});
+            manifests
+                .push(json!({"mediaType": MANIFEST, "digest": digest, "size": size, "platform": platform}));
+        }
+        self.put_manifest(repository, tag, INDEX, &json!({"manifests": manifests})).await
+    }
+
+    async fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, body: &Value) -> String {
+        let mut manifest = json!({"schemaVersion": 2, "mediaType": media_type});
+        manifest.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
         let request = self.request(Method::PUT, &format!("/v2/{repository}/manifests/{tag}"));
-        let request = request.header("content-type", "application/vnd.oci.image.manifest.v1+json");
+        let request = request.header("content-type", media_type);
         let answer = request.body(manifest.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 201, "{manifest}");
         answer.headers()["docker-content-digest"].to_str().unwrap().to_owned()

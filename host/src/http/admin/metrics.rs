@@ -36,6 +36,9 @@ pub async fn metrics(app: App) -> impl IntoResponse {
             metrics::plugin_failures(&plugin, code, *count);
         }
     }
+    let generation = app.plugins.snapshot();
+    let required = generation.broken.iter().filter(|broken| broken.required).count();
+    metrics::plugins_broken(generation.broken.len(), required);
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (text, metrics::render())
 }

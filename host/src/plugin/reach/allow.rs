@@ -5,6 +5,8 @@ use serde::Serialize;
 use url::{Host, Url};
 
 pub const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+/// Those that ask and change nothing.
+pub const READS: [&str; 2] = ["GET", "HEAD"];
 
 /// One `[[plugin.grants.http]]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

@@ -14,7 +14,7 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use super::address::is_open;
-use super::allow::{HttpGrant, METHODS, host_of};
+use super::allow::{HttpGrant, METHODS, READS, host_of};
 use super::{Reach, Refusal, Used, Web};
 use crate::outbound;
 
@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(30);
 const IDLE_CONNECTIONS: usize = 4;
 
 /// Headers that belong to the connection, or would change what is meant by it.
-const HOSTS_OWN: [&str; 12] = [
+const HOSTS_OWN: [&str; 15] = [
     "host",
     "content-length",
     "connection",
@@ -42,6 +42,10 @@ const HOSTS_OWN: [&str; 12] = [
     "upgrade",
     "expect",
     "accept-encoding",
+    // Some services take a method out of them, which nobody granted.
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
 ];
 
 /// What a guest asks for; in the tests of plugins, what a script is shown.
@@ -85,6 +89,10 @@ impl Reach {
             let message = format!("{place} was not granted; add it to the plugin's `grants.http`");
             return Err(Refusal::new("not-granted", message));
         };
+        if self.is_shadow && !READS.contains(&request.method.as_str()) {
+            let message = format!("a shadow asks and changes nothing: {} is not sent", request.method);
+            return Err(Refusal::new("read-only", message));
+        }
         if let Some(address) = literal(&url).filter(|address| !is_open(*address, &grant.networks)) {
             return Err(closed(&Closed(host_of(&url), address)));
         }

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod allow;
+mod draft;
 mod egress;
 pub mod secret;
 mod values;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use self::draft::Draft;
 use super::counters::Counters;
 use super::grants::Grants;
 use super::limits::Limits;
@@ -81,6 +83,8 @@ pub struct Reach {
     /// Made at the first request: it reads the machine's certificates.
     client: OnceLock<Option<reqwest::Client>>,
     counters: [Arc<Counters>; 2],
+    /// It may look and change nothing: a live plugin does the same work beside it.
+    is_shadow: bool,
 }
 
 /// What a call has used of it.
@@ -88,6 +92,8 @@ pub struct Reach {
 pub struct Used {
     http_calls: usize,
     kv_calls: usize,
+    /// What a shadow wrote.
+    draft: Draft,
     /// References that were given out, with the secrets that they stand for.
     references: Vec<(String, String)>,
     /// Time in host calls.
@@ -98,7 +104,14 @@ pub struct Used {
 
 impl Used {
     pub fn until(ends: Instant) -> Self {
-        Self { http_calls: 0, kv_calls: 0, references: Vec::new(), waited: Duration::ZERO, ends }
+        Self {
+            http_calls: 0,
+            kv_calls: 0,
+            draft: Draft::default(),
+            references: Vec::new(),
+            waited: Duration::ZERO,
+            ends,
+        }
     }
 }
 
@@ -110,6 +123,7 @@ impl Reach {
         limits: &Limits,
         outside: &Outside,
         counters: [Arc<Counters>; 2],
+        is_shadow: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             plugin: plugin.to_owned(),
@@ -119,6 +133,7 @@ impl Reach {
             outside: outside.clone(),
             client: OnceLock::new(),
             counters,
+            is_shadow,
         })
     }
 

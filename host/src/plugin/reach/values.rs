@@ -15,7 +15,7 @@ const VALUE_BYTES: usize = 64 << 10;
 /// Values of one plugin.
 const KEYS: i64 = 10_000;
 const CALLS: usize = 64;
-const LISTED: i64 = 1000;
+const LISTED: usize = 1000;
 
 /// A value in memory, with its end.
 #[derive(Clone, Debug)]
@@ -52,18 +52,24 @@ impl Reach {
         let work = async {
             one_more(used)?;
             checked(key)?;
-            let now = self.outside.clock.now();
-            match &self.outside.values {
-                Values::Memory(memory) => {
-                    Ok(living(memory, now).get(&self.place(key)).map(|kept| kept.value.clone()))
-                }
-                Values::Database(db) => {
-                    let found = async { rows::find(&mut db.reader().await?, &self.plugin, key, now).await };
-                    found.await.map_err(|error| unavailable(&error))
-                }
-            }
+            self.find_value(used, key, self.outside.clock.now()).await
         };
         self.counted(work.await)
+    }
+
+    async fn find_value(&self, used: &Used, key: &str, now: Time) -> Result<Option<Vec<u8>>, Refusal> {
+        if used.draft.holds(key) {
+            return Ok(used.draft.find(key, now).map(|row| row.value.clone()));
+        }
+        match &self.outside.values {
+            Values::Memory(memory) => {
+                Ok(living(memory, now).get(&self.place(key)).map(|kept| kept.value.clone()))
+            }
+            Values::Database(db) => {
+                let found = async { rows::find(&mut db.reader().await?, &self.plugin, key, now).await };
+                found.await.map_err(|error| unavailable(&error))
+            }
+        }
     }
 
     pub async fn set_value(
@@ -82,6 +88,10 @@ impl Reach {
             }
             let now = self.outside.clock.now();
             let row = ValueRow { value, expires_at: end(now, ttl_seconds) };
+            if self.is_shadow {
+                used.draft.put(key, Some(row));
+                return Ok(());
+            }
             match &self.outside.values {
                 Values::Memory(memory) => self.set_in_memory(memory, now, key, row),
                 Values::Database(db) => Ok(self.set_in_database(db, now, key, row).await?),
@@ -95,6 +105,11 @@ impl Reach {
             one_more(used)?;
             checked(key)?;
             let now = self.outside.clock.now();
+            if self.is_shadow {
+                let was_there = self.find_value(used, key, now).await?.is_some();
+                used.draft.put(key, None);
+                return Ok(was_there);
+            }
             match &self.outside.values {
                 Values::Memory(memory) => Ok(living(memory, now).remove(&self.place(key)).is_some()),
                 Values::Database(db) => {
@@ -121,6 +136,14 @@ impl Reach {
             checked(key)?;
             let now = self.outside.clock.now();
             let begun = ValueRow { value: b"0".to_vec(), expires_at: end(now, ttl_seconds) };
+            if self.is_shadow {
+                let before = self.find_value(used, key, now).await?;
+                // The end of one that was there is of no account: the call's comes first.
+                let expires_at = begun.expires_at.filter(|_| before.is_none());
+                let sum = sum(&before.unwrap_or(begun.value), by)?;
+                used.draft.put(key, Some(ValueRow { value: sum.to_string().into(), expires_at }));
+                return Ok(sum);
+            }
             match &self.outside.values {
                 Values::Memory(memory) => {
                     let kept = living(memory, now).get(&self.place(key)).cloned();
@@ -153,27 +176,27 @@ impl Reach {
             for text in [prefix, after].into_iter().filter(|text| !text.is_empty()) {
                 checked(text)?;
             }
-            match &self.outside.values {
+            // Those that the call deleted leave room for as many more.
+            let most = LISTED + used.draft.len();
+            let kept = match &self.outside.values {
                 Values::Memory(memory) => {
                     let own = |(plugin, key): &&(String, String)| {
                         *plugin == self.plugin && key.starts_with(prefix) && key.as_str() > after
                     };
-                    let limit = usize::try_from(LISTED).unwrap_or_default();
-                    Ok(living(memory, now)
-                        .keys()
-                        .filter(own)
-                        .take(limit)
-                        .map(|(_, key)| key.clone())
-                        .collect())
+                    living(memory, now).keys().filter(own).take(most).map(|(_, key)| key.clone()).collect()
                 }
                 Values::Database(db) => {
                     let found = async {
                         let mut conn = db.reader().await?;
-                        rows::list_keys(&mut conn, &self.plugin, (prefix, after), now, LISTED).await
+                        let most = i64::try_from(most).unwrap_or(i64::MAX);
+                        rows::list_keys(&mut conn, &self.plugin, (prefix, after), now, most).await
                     };
-                    found.await.map_err(|error| unavailable(&error))
+                    found.await.map_err(|error| unavailable(&error))?
                 }
-            }
+            };
+            let mut keys = used.draft.over(kept, (prefix, after), now);
+            keys.truncate(LISTED);
+            Ok(keys)
         };
         self.counted(work.await)
     }
