@@ -132,6 +132,8 @@ mod endings;
 mod escalation;
 /// What is foretold of a write, and what it starts.
 mod foretold;
+/// What a claim costs beside a long past.
+mod growth;
 /// Issues: what starts when one is written,
 mod issue_enqueue;
 /// … what is told of one,
@@ -167,6 +169,8 @@ mod members;
 mod metrics;
 /// Short commands to daemons, from the person who asks to the daemon.
 mod pending_requests;
+/// How statements reach their rows, in databases of every shape.
+mod plans;
 /// Plugins: a document is applied whole, or not at all.
 mod plugins_apply;
 /// … what their authors do,

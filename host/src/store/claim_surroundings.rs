@@ -41,9 +41,10 @@ pub struct IssueContext {
     pub project_description: Option<String>,
 }
 
-/// The fence keeps PostgreSQL from reading all history once instead of an issue's a few times.
+/// The fence keeps PostgreSQL from reading all history once instead of an issue's a few times;
+/// SQLite is told by which index, because it takes one that holds all that an agent ever ended.
 macro_rules! surroundings_of {
-    ($tasks:literal, $fence:literal) => {
+    ($tasks:literal, $by:literal, $fence:literal) => {
         concat!(
             "SELECT t.id AS task_id, t.runtime_mcp_overlay, t.runtime_connected_apps,
                 a.id, a.workspace_id, a.name, a.description, a.instructions, a.avatar_url, a.runtime_mode,
@@ -61,7 +62,9 @@ macro_rules! surroundings_of {
                 EXISTS (SELECT 1 FROM project_resource e WHERE e.project_id = i.project_id ",
             $fence,
             ") AS has_resources,
-                EXISTS (SELECT 1 FROM agent_task_queue z WHERE z.issue_id = t.issue_id AND z.agent_id = t.agent_id
+                EXISTS (SELECT 1 FROM agent_task_queue z ",
+            $by,
+            " WHERE z.issue_id = t.issue_id AND z.agent_id = t.agent_id
                     AND z.status IN ('completed', 'failed') AND z.session_id IS NOT NULL ",
             $fence,
             ") AS has_ended_runs
@@ -82,8 +85,9 @@ pub async fn list(
     tasks: impl IntoIterator<Item = TaskId>,
 ) -> Result<Vec<Surroundings>, StoreError> {
     let sql = by_engine!(conn,
-        sqlite: surroundings_of!("json_each($1) g CROSS JOIN agent_task_queue t ON t.id = unhex(g.value)", ""),
-        postgres: surroundings_of!("unnest($1) g (id) JOIN agent_task_queue t ON t.id = g.id", "OFFSET 0"),
+        sqlite: surroundings_of!("json_each($1) g CROSS JOIN agent_task_queue t ON t.id = unhex(g.value)",
+            "INDEXED BY agent_task_queue_session", ""),
+        postgres: surroundings_of!("unnest($1) g (id) JOIN agent_task_queue t ON t.id = g.id", "", "OFFSET 0"),
     );
     let tasks = Ids::of(tasks.into_iter().map(|task| task.0));
     Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(tasks).fetch_all(c).await)?)

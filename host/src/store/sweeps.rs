@@ -78,10 +78,19 @@ pub async fn list_stuck(
     const OFFLINE: &str = "SELECT t.id FROM agent_task_queue t JOIN agent_runtime r ON r.id = t.runtime_id
         WHERE r.status = 'offline' AND t.status IN ('dispatched', 'running', 'waiting_local_directory')
         ORDER BY t.created_at, t.id LIMIT $1";
-    const NOT_STARTED: &str = "SELECT id FROM agent_task_queue
-        WHERE status = 'dispatched' AND dispatched_at < $1
-            AND (prepare_lease_expires_at IS NULL OR prepare_lease_expires_at < $2)
-        ORDER BY dispatched_at, id LIMIT $3";
+    // Reads what is in flight, which is bounded by the agents' room: an index of its own would
+    // cost every claim.
+    macro_rules! not_started {
+        ($by:literal) => {
+            concat!(
+                "SELECT id FROM agent_task_queue ",
+                $by,
+                " WHERE status IN ('dispatched', 'running', 'waiting_local_directory')
+                    AND status = 'dispatched' AND dispatched_at < $1 AND (prepare_lease_expires_at IS NULL OR prepare_lease_expires_at < $2)
+                ORDER BY dispatched_at, id LIMIT $3"
+            )
+        };
+    }
     const NOT_FINISHED: &str = "SELECT id FROM agent_task_queue
         WHERE status = 'running' AND started_at < $1 ORDER BY started_at, id LIMIT $2";
     const NOT_CLAIMED: &str = "SELECT id FROM agent_task_queue
@@ -91,12 +100,18 @@ pub async fn list_stuck(
             on_conn!(conn, |c| sqlx::query_scalar(ORPHANED).bind(runtime).bind(limit).fetch_all(c).await)
         }
         Stuck::Offline => on_conn!(conn, |c| sqlx::query_scalar(OFFLINE).bind(limit).fetch_all(c).await),
-        Stuck::NotStarted { dispatched_before } => on_conn!(conn, |c| sqlx::query_scalar(NOT_STARTED)
-            .bind(dispatched_before)
-            .bind(now)
-            .bind(limit)
-            .fetch_all(c)
-            .await),
+        Stuck::NotStarted { dispatched_before } => {
+            let sql = by_engine!(conn,
+                sqlite: not_started!("INDEXED BY agent_task_queue_in_flight"),
+                postgres: not_started!(""),
+            );
+            on_conn!(conn, |c| sqlx::query_scalar(sql)
+                .bind(dispatched_before)
+                .bind(now)
+                .bind(limit)
+                .fetch_all(c)
+                .await)
+        }
         Stuck::NotFinished { started_before } => {
             on_conn!(conn, |c| sqlx::query_scalar(NOT_FINISHED)
                 .bind(started_before)

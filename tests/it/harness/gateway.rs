@@ -61,6 +61,8 @@ pub struct Setup {
     variables: Vec<(String, String)>,
     flags: Vec<String>,
     plugins: Option<String>,
+    /// More parameters of the database's address, on PostgreSQL.
+    connection: &'static str,
 }
 
 impl Setup {
@@ -82,6 +84,11 @@ impl Setup {
         self
     }
 
+    /// More parameters for its connections to PostgreSQL, `&name=value`.
+    pub fn connection(self, parameters: &'static str) -> Self {
+        Self { connection: parameters, ..self }
+    }
+
     pub async fn start(self) -> Gateway {
         let template = template(self.engine).await;
         let data = Arc::new(Data::copy(self.engine, template).await);
@@ -97,7 +104,7 @@ impl Gateway {
 
     /// As [`Gateway::start`], with more to say about it.
     pub fn setup(engine: Engine) -> Setup {
-        Setup { engine, variables: Vec::new(), flags: Vec::new(), plugins: None }
+        Setup { engine, variables: Vec::new(), flags: Vec::new(), plugins: None, connection: "" }
     }
 
     fn launch(setup: Setup, data: Arc<Data>, template: &Template) -> Self {
@@ -205,6 +212,11 @@ impl Gateway {
         let mut lines = self.earlier_log.borrow().clone();
         lines.extend(self.process.borrow().log());
         lines
+    }
+
+    /// The lines from this one on that it logged since it was started last.
+    pub fn log_from(&self, line: usize) -> Vec<String> {
+        self.process.borrow().log_from(line)
     }
 
     /// The lines with this text in them, once there are so many: what was logged of an answer may
@@ -315,7 +327,7 @@ impl Drop for Gateway {
 
 fn is_error(line: &str) -> bool {
     let level = line.split_whitespace().nth(1);
-    level == Some("ERROR") || line.contains("panicked at")
+    level == Some("ERROR") || line.contains(r#""level":"ERROR""#) || line.contains("panicked at")
 }
 
 /// A database and the folder beside it. Nodes share one.
@@ -350,7 +362,8 @@ impl Data {
         let mut command = command();
         command.current_dir(self.folder.path());
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
-        command.arg(self.folder.path()).args(["--database-url", &self.url]);
+        let more = if self.name.is_some() { setup.connection } else { "" };
+        command.arg(self.folder.path()).args(["--database-url", &format!("{}{more}", self.url)]);
         if let Some(document) = &setup.plugins {
             let file = self.folder.path().join("plugins.toml");
             if !file.exists() {

@@ -44,7 +44,11 @@
 //! both databases with `$1` parameters as a JSON list: a string that reads as a UUID or an RFC 3339
 //! time is bound as one, and rows come back as JSON, alike on both. [`Gateway::insert`] adds a
 //! row from a JSON object, [`Gateway::change`] sets one column of one row. `seed_workspace`, `seed_agent`, `seed_issue`, `seed_task` and the others add what a scenario
-//! needs before it begins. [`Gateway::world`] makes the cast of the conformance list.
+//! needs before it begins. [`Gateway::world`] makes the cast of the conformance list, and
+//! [`Gateway::seed_past`] years of work.
+//!
+//! **Statements.** A gateway that was started with [`Setup::observed`] tells by [`Gateway::statements_of`]
+//! what a piece of work asks of the database, and a [`Statement`] how each table is reached.
 
 #![allow(dead_code, unused_imports, reason = "a tool that no test needs today is there for the next one")]
 
@@ -52,9 +56,11 @@ mod admin;
 mod client;
 mod contract;
 mod database;
+mod explain;
 mod form;
 mod gateway;
 mod invariants;
+mod past;
 mod postgres;
 mod process;
 mod registry;
@@ -62,17 +68,21 @@ mod reply;
 mod routes;
 mod seed;
 mod socket;
+mod steps;
 mod world;
 
 pub use client::{Call, Client, Payload, id_of};
+pub use explain::{Read, Statement};
 pub use form::Form;
 pub use gateway::{Gateway, Setup, run, run_with};
+pub use past::Past;
 pub use process::command;
 pub use registry::{Registry, sha256};
 pub use reply::{Reply, check_members, check_values};
 pub use routes::DAEMON_ROUTES;
 pub use seed::{ahead, fresh_token, hash, over};
 pub use socket::{Socket, beat};
+pub use steps::About;
 pub use world::World;
 
 /// The databases a gateway runs on.

@@ -56,6 +56,10 @@ impl Process {
         self.log.lock().unwrap().clone()
     }
 
+    pub fn log_from(&self, line: usize) -> Vec<String> {
+        self.log.lock().unwrap().iter().skip(line).cloned().collect()
+    }
+
     /// Asks it to stop, and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         self.end(Signal::SIGTERM)
