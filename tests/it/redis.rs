@@ -150,11 +150,11 @@ fn a_beat_on_one_node_keeps_a_runtime_online_when_another_sweeps() {
         let name = alive(&redis, world.r1).await;
         let left: i64 = redis.ask("TTL", &name).await;
         assert!((1..=90).contains(&left), "{left}");
-        let memory: usize = redis.ask("MEMORY", ["USAGE", &name]).await;
+        let memory: usize = redis.ask("MEMORY", &["USAGE", &name]).await;
         println!("a living runtime takes {memory} bytes of Redis");
         assert_eq!(sweep_with_an_old_row(&one, &two, world.r1).await, "online");
         // Every beat makes it live anew.
-        let _: i64 = redis.ask("EXPIRE", [name.as_str(), "20"]).await;
+        let _: i64 = redis.ask("EXPIRE", &[name.as_str(), "20"]).await;
         world.a.beat(world.r1).await;
         eventually("it lives anew", async || redis.ask::<i64>("TTL", &name).await > 20).await;
         // Without the key only the row speaks at the other node.
@@ -325,7 +325,7 @@ fn what_strangers_leave_in_redis_changes_nothing() {
             assert_eq!(sweep_with_an_old_row(&one, &two, world.r1).await, "offline", "{}", make.0);
             let kind: String = redis.ask("TYPE", &name).await;
             assert_eq!(kind, "none", "a sweep forgets whom it takes offline");
-            let _: i64 = redis.ask("RPUSH", [name.as_str(), "1"]).await;
+            let _: i64 = redis.ask("RPUSH", &[name.as_str(), "1"]).await;
             world.a.beat(world.r1).await;
             eventually("the key is ours again", async || {
                 redis.ask::<String>("TYPE", &name).await == "string"
@@ -350,7 +350,7 @@ fn deployments_that_share_a_redis_do_not_mix() {
             is_up(node, true).await;
         }
         let channels = async || {
-            let mut channels: Vec<String> = redis.ask("PUBSUB", ["CHANNELS", "switchyard:*"]).await;
+            let mut channels: Vec<String> = redis.ask("PUBSUB", &["CHANNELS", "switchyard:*"]).await;
             channels.sort();
             channels
         };
