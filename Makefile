@@ -25,6 +25,7 @@ demo: build ## Run the whole story by itself and print what happens
 test: toolchain ## Run every test, on SQLite and PostgreSQL
 	@.ci/postgres
 	@.ci/registry
+	@.ci/redis
 	SWITCHYARD_WITHOUT_LANGUAGES="$$(.ci/guests)" RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace
 
 sim: toolchain ## Simulate SEEDS=2000 lives of the gateway on SQLite, an eightieth on PostgreSQL

@@ -39,6 +39,9 @@ pub struct Config {
     pub database_url: Option<String>,
     /// Whether nobody but gateways writes to a PostgreSQL database.
     pub exclusive_database: bool,
+    /// Where nodes find each other faster, and who lives; absent means the database does it all.
+    #[serde(default)]
+    pub redis_url: Option<String>,
     /// The plugin document; absent means the three built-in plugins.
     #[serde(default)]
     pub plugins: Option<PathBuf>,
@@ -87,12 +90,13 @@ pub enum LogFormat {
 const DEFAULT_FILE: &str = "switchyard.toml";
 
 /// The names of every key, for the environment and for the documentation's test.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 20] = [
     "listen",
     "admin_listen",
     "data_dir",
     "database_url",
     "exclusive_database",
+    "redis_url",
     "plugins",
     "code_cache_dir",
     "plugin_secrets_dir",
@@ -117,6 +121,7 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             database_url: None,
             exclusive_database: false,
+            redis_url: None,
             plugins: None,
             code_cache_dir: None,
             plugin_secrets_dir: None,
@@ -155,6 +160,11 @@ impl Config {
     pub fn database(&self) -> Options {
         let embedded = || format!("sqlite:{}", self.data_dir.join("switchyard.db").display());
         Options::new(self.database_url.clone().filter(|url| !url.is_empty()).unwrap_or_else(embedded))
+    }
+
+    /// Where Redis is, if there is one.
+    pub fn redis_url(&self) -> Option<&str> {
+        self.redis_url.as_deref().map(str::trim).filter(|url| !url.is_empty())
     }
 
     /// Where compiled plugins are kept.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::ServiceExt;
 use axum::extract::Request;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ use tower::util::{MapRequestLayer, MapResponseLayer};
 use crate::app::{App, Flags, Handles};
 use crate::auth::cloud::Verifier;
 use crate::auth::jwt::Keys;
-use crate::auth::{Auth, secret};
+use crate::auth::{Auth, secret, token};
 use crate::claim::elsewhere;
 use crate::composio::{Composio, provision};
 use crate::config::{self, Config};
@@ -30,8 +31,9 @@ use crate::live::events::Events;
 use crate::live::hub::Hub;
 use crate::live::liveness::Liveness;
 use crate::live::pending::Pending;
+use crate::live::redis::{Address, Redis};
 use crate::live::wakeups::Wakeups;
-use crate::model::time::Clock;
+use crate::model::time::{Clock, Time};
 use crate::plugin;
 use crate::plugin::plugins::{Plugins, Settings};
 use crate::plugin::reach::{Outside, Values, Web};
@@ -69,7 +71,7 @@ impl Gateway {
         let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
         let app = build(&config, flags, Clock::system()).await?;
         let stopping = CancellationToken::new();
-        bus::connect(&app.db, &app.wakeups, &app.liveness, &stopping)
+        bus::connect(&app.db, &app.clock, &app.wakeups, &app.liveness, &stopping)
             .await
             .context("cannot listen to other nodes")?;
         let wakeups = app.wakeups.clone();
@@ -119,6 +121,7 @@ impl Gateway {
 /// Everything but the listeners, on a clock that the caller gives.
 pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Result<App> {
     let socket_timeout = config.socket_timeout()?;
+    let redis = config.redis_url().map(Address::read).transpose()?;
     let db = Db::open(&config.database()).await.context("cannot open the database")?;
     db.set_exclusive(config.exclusive_database);
     let hub = Hub::default();
@@ -146,6 +149,10 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     plugin::mend(plugins.clone());
     let jwt_secret = secret::settle(&db, "jwt", access.jwt_secret.clone(), clock.now()).await?;
     let keys = Keys::new(&jwt_secret, access.token_ttl);
+    let redis = match redis {
+        Some(address) => Some(Redis::new(address, &deployment(&db, clock.now()).await?)),
+        None => None,
+    };
     let cloud = Verifier::new(db.clone(), access.cloud_url.as_deref());
     let at_rest = AtRest::new(db.clone());
     Ok(App::new(Handles {
@@ -154,7 +161,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         claims: Claims::new(db.clone(), clock.clone(), at_rest.clone()),
         at_rest,
         sweeper: Sweeper::default(),
-        liveness: Liveness::new(db.clone(), clock.clone()),
+        liveness: Liveness::new(db.clone(), clock.clone(), redis),
         pending: Pending::new(db.clone(), clock.clone()),
         db,
         clock,
@@ -168,6 +175,14 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         flags,
         composio: composio.map(Composio::new),
     }))
+}
+
+/// What tells this database from others, alike on all of its nodes and no secret.
+async fn deployment(db: &Db, now: Time) -> anyhow::Result<String> {
+    let kept = secret::settle(db, "deployment", None, now).await?;
+    let mut name = token::hash(kept.expose_secret());
+    name.truncate(16);
+    Ok(name)
 }
 
 /// The machine and the address, which tell nodes apart for people.

@@ -40,7 +40,8 @@ pub fn pinned(
     building.build()
 }
 
-fn trust() {
+/// Settles the cryptography of the whole process; whoever brings TLS of their own calls it first.
+pub fn trust() {
     if CryptoProvider::get_default().is_none() {
         // Fails only when somebody else was faster, with the same provider.
         let _ = ring::default_provider().install_default();

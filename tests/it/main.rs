@@ -219,6 +219,8 @@ mod plugins_signatures;
 mod plugins_warm;
 /// … a server for them to reach.
 mod plugins_web;
+/// Nodes that share a Redis, and lose it.
+mod redis;
 /// … and from the daemon back.
 mod result_reports;
 /// `/api/runtimes` and runtime profiles, for people.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::harness::{Gateway, id_of};
 
-async fn scrape(gateway: &Gateway) -> String {
+pub async fn scrape(gateway: &Gateway) -> String {
     let reply = gateway.admin().get("/metrics").await;
     assert_eq!(reply.status, 200, "{reply}");
     assert!(reply.header("content-type").starts_with("text/plain; version=0.0.4"));
@@ -13,7 +13,7 @@ async fn scrape(gateway: &Gateway) -> String {
 }
 
 /// The value of a series, its labels in any order; 0 when it is not there.
-fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+pub fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     let holds = |line: &&str| {
         let named = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         named && labels.iter().all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")))

@@ -42,7 +42,8 @@ pub fn run() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => serve::run(args).await,
+            // It is larger than all others, and each would have to have room for it.
+            Command::Serve(args) => Box::pin(serve::run(args)).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Bootstrap(args) => bootstrap::run(args).await,
             Command::Token(command) => token::run(command).await,

@@ -31,6 +31,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     plugins: Option<PathBuf>,
+    /// A Redis that nodes share: redis://, rediss:// or unix:// (default: none)
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_url: Option<String>,
     /// Seconds between two sweeps for what is stale, stuck or expired; 0 sweeps on request only [default: 30]
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -135,12 +135,11 @@ impl Report {
     }
 }
 
-/// The rows say when a runtime was last seen, and memory may know better.
+/// The rows say when a runtime was last seen; memory and Redis may know better.
 async fn stale_runtimes(app: &App, now: Time, report: &mut Report) -> Result<(), StoreError> {
     let seen_before = now - STALE_AFTER;
     let candidates = sweeps::list_stale_runtimes(&mut app.db.reader().await?, seen_before, ROWS).await?;
-    let dead = candidates.into_iter().filter(|id| !app.liveness.is_alive(*id));
-    let dead: Vec<_> = dead.map(|id| id.0).collect();
+    let dead: Vec<_> = app.liveness.unheard(candidates).await.into_iter().map(|id| id.0).collect();
     if dead.is_empty() {
         return Ok(());
     }

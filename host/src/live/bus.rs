@@ -7,13 +7,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::liveness::Liveness;
+use super::redis::Heard;
 use super::wakeups::Wakeups;
+use super::words::{Recent, Ways};
 use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
+use crate::model::time::Clock;
 use crate::store::bus::{LONGEST, Listener};
 use crate::store::{Db, Moved, StoreError};
 use crate::telemetry::metrics;
@@ -28,6 +31,8 @@ const MOST: usize = 10_000;
 const MOST_IN_A_WORD: usize = 50;
 /// How long to wait for a database that cannot be reached.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A node that came needs less to be counted by the others.
+const NEW: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,78 +80,128 @@ impl Outbox {
 #[derive(Serialize, Deserialize)]
 struct Word {
     from: Uuid,
-    /// [`Hint`]s; newer nodes may send others.
+    /// Which word of the node's it is, from 1; older nodes do not say.
+    #[serde(default)]
+    number: u64,
+    /// [`Hint`]s; newer nodes may send others. None where a node says that it came.
     hints: Vec<Value>,
 }
 
-/// Connects this node with the others until the gateway stops. Does nothing where there can be
-/// no others.
+/// Connects this node with the others until the gateway stops, by Redis too where it is given.
+/// Hears nobody where there can be no others.
 pub async fn connect(
     db: &Db,
+    clock: &Clock,
     wakeups: &Wakeups,
     liveness: &Liveness,
     stopping: &CancellationToken,
 ) -> Result<(), StoreError> {
+    let redis = liveness.redis().cloned();
     let (Some(outbox), Some(listener)) = (wakeups.outbox(), db.listen(CHANNEL).await?) else {
+        if let Some(redis) = redis {
+            tokio::spawn(redis.keep(|_| {}, stopping.clone()));
+        }
         return Ok(());
     };
     let node = Uuid::new_v4();
-    tokio::spawn(send(db.clone(), outbox.clone(), node, stopping.clone()));
-    let hearer = Hearer { db: db.clone(), wakeups: wakeups.clone(), liveness: liveness.clone(), node };
-    tokio::spawn(hear(listener, hearer, stopping.clone()));
+    let hearer = Hearer(Arc::new(Ears {
+        db: db.clone(),
+        wakeups: wakeups.clone(),
+        liveness: liveness.clone(),
+        node,
+        recent: Mutex::default(),
+        last_came: Mutex::new(Instant::now()),
+    }));
+    let sender = Sender {
+        outbox: outbox.clone(),
+        ways: Ways::new(db.clone(), clock.clone(), redis.clone()),
+        hearer: hearer.clone(),
+        number: 0,
+    };
+    tokio::spawn(sender.keep(db.clone(), stopping.clone()));
+    tokio::spawn(hear(listener, hearer.clone(), stopping.clone()));
+    if let Some(redis) = redis {
+        tokio::spawn(redis.keep(move |heard| hearer.hear_redis(heard), stopping.clone()));
+    }
     Ok(())
 }
 
-async fn send(db: Db, outbox: Outbox, node: Uuid, stopping: CancellationToken) {
-    let more = || async {
-        tokio::select! {
-            () = outbox.more.notified() => {}
-            () = db.something_moved() => {}
+struct Sender {
+    outbox: Outbox,
+    ways: Ways,
+    hearer: Hearer,
+    /// Of the last word.
+    number: u64,
+}
+
+impl Sender {
+    async fn keep(mut self, db: Db, stopping: CancellationToken) {
+        let outbox = self.outbox.clone();
+        let more = || async {
+            tokio::select! {
+                () = outbox.more.notified() => {}
+                () = db.something_moved() => {}
+            }
+        };
+        // Whoever counts nodes does not know of this one yet.
+        self.say(Vec::new()).await;
+        while stopping.run_until_cancelled(more()).await.is_some() {
+            sleep(GATHER).await;
+            // What is remembered elsewhere goes first: whoever is woken shall not find it.
+            let mut waiting: Vec<Hint> = db.take_moved().into_iter().map(Hint::from).collect();
+            waiting.extend(outbox.take());
+            for hints in waiting.chunks(MOST_IN_A_WORD) {
+                self.say(hints.iter().filter_map(|hint| serde_json::to_value(hint).ok()).collect()).await;
+            }
         }
-    };
-    while stopping.run_until_cancelled(more()).await.is_some() {
-        sleep(GATHER).await;
-        // What is remembered elsewhere goes first: whoever is woken shall not find it.
-        let mut waiting: Vec<Hint> = db.take_moved().into_iter().map(Hint::from).collect();
-        waiting.extend(outbox.take());
-        for hints in waiting.chunks(MOST_IN_A_WORD) {
-            let hints: Vec<Value> = hints.iter().filter_map(|hint| serde_json::to_value(hint).ok()).collect();
-            let count = hints.len();
-            let word = serde_json::to_string(&Word { from: node, hints }).unwrap_or_default();
-            debug_assert!(word.len() <= LONGEST, "{word}");
-            match db.say(CHANNEL, &word).await {
-                Ok(()) => metrics::hints("sent", count),
-                Err(error) => {
-                    metrics::hints("lost", count);
-                    tracing::warn!(%error, hints = count, "other nodes were not told of new work");
-                }
+    }
+
+    async fn say(&mut self, hints: Vec<Value>) {
+        self.number += 1;
+        let count = hints.len();
+        let word = Word { from: self.hearer.0.node, number: self.number, hints };
+        let word = serde_json::to_string(&word).unwrap_or_default();
+        debug_assert!(word.len() <= LONGEST, "{word}");
+        match self.ways.say(CHANNEL, &word, self.hearer.somebody_is_new()).await {
+            Ok(transport) => metrics::hints("sent", transport, count),
+            Err(error) => {
+                metrics::hints("lost", "postgres", count);
+                tracing::warn!(%error, hints = count, "other nodes were not told of new work");
             }
         }
     }
 }
 
 /// Who is told what was heard.
-struct Hearer {
+#[derive(Clone)]
+struct Hearer(Arc<Ears>);
+
+struct Ears {
     db: Db,
     wakeups: Wakeups,
     liveness: Liveness,
     node: Uuid,
+    /// What was heard by one way may come by the other.
+    recent: Mutex<Recent>,
+    /// When a node came last, this one included.
+    last_came: Mutex<Instant>,
 }
 
 async fn hear(mut listener: Listener, hearer: Hearer, stopping: CancellationToken) {
-    hearer.db.set_hears_others(true);
+    let db = hearer.0.db.clone();
+    db.set_hears_others(true);
     while let Some(heard) = stopping.run_until_cancelled(listener.next()).await {
         if let Ok(Some(word)) = heard {
-            hearer.deliver(&word);
+            hearer.deliver(&word, "postgres");
             continue;
         }
-        hearer.db.set_hears_others(false);
+        db.set_hears_others(false);
         tracing::warn!("other nodes are not heard until the database is");
-        match stopping.run_until_cancelled(listen_again(&hearer.db)).await {
+        match stopping.run_until_cancelled(listen_again(&db)).await {
             Some(again) => listener = again,
             None => return,
         }
-        hearer.db.set_hears_others(true);
+        db.set_hears_others(true);
     }
 }
 
@@ -162,26 +217,50 @@ async fn listen_again(db: &Db) -> Listener {
 }
 
 impl Hearer {
-    fn deliver(&self, word: &str) {
-        let Ok(word) = serde_json::from_str::<Word>(word) else { return };
-        if word.from == self.node {
+    fn hear_redis(&self, heard: Heard) {
+        match heard {
+            Heard::Word(word) => self.deliver(&word, "redis"),
+            // Whoever spoke meanwhile may believe that this node heard it.
+            Heard::Nothing => self.0.db.may_have_missed_others(),
+        }
+    }
+
+    fn deliver(&self, word: &str, transport: &'static str) {
+        if word.len() > LONGEST {
             return;
         }
-        metrics::hints("heard", word.hints.len());
+        let Ok(word) = serde_json::from_str::<Word>(word) else { return };
+        let ears = &*self.0;
+        if word.from == ears.node || lock(&ears.recent).is_known(word.from, word.number) {
+            return;
+        }
+        if word.hints.is_empty() {
+            *lock(&ears.last_came) = Instant::now();
+        }
+        metrics::hints("heard", transport, word.hints.len());
         for hint in word.hints {
             match serde_json::from_value(hint) {
-                Ok(Hint::Queue { runtime }) => self.db.queue_moved_elsewhere(runtime),
-                Ok(Hint::Runtime { runtime }) => self.liveness.forget_row(runtime),
-                Ok(Hint::Task { runtime, task }) => self.wakeups.task_elsewhere(runtime, task),
+                Ok(Hint::Queue { runtime }) => ears.db.queue_moved_elsewhere(runtime),
+                Ok(Hint::Runtime { runtime }) => ears.liveness.forget_row(runtime),
+                Ok(Hint::Task { runtime, task }) => ears.wakeups.task_elsewhere(runtime, task),
                 Ok(Hint::Profiles { workspace, profile }) => {
-                    self.wakeups.profiles_elsewhere(workspace, profile);
+                    ears.wakeups.profiles_elsewhere(workspace, profile);
                 }
-                Ok(Hint::Plugins { .. }) => self.wakeups.set_applied_elsewhere(),
-                Ok(Hint::Trace { task }) => self.wakeups.trace_wanted(task),
+                Ok(Hint::Plugins { .. }) => ears.wakeups.set_applied_elsewhere(),
+                Ok(Hint::Trace { task }) => ears.wakeups.trace_wanted(task),
                 Err(_) => {}
             }
         }
     }
+
+    fn somebody_is_new(&self) -> bool {
+        lock(&self.0.last_came).elapsed() < NEW
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds it can leave it half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<Moved> for Hint {
@@ -204,7 +283,7 @@ mod tests {
         let (set, trace) = (Hint::Plugins { generation: u64::MAX }, Hint::Trace { task: TaskId::new() });
         for hint in [hint, other, set, trace] {
             let hints = vec![serde_json::to_value(hint).unwrap(); MOST_IN_A_WORD];
-            let word = serde_json::to_string(&Word { from: Uuid::nil(), hints }).unwrap();
+            let word = serde_json::to_string(&Word { from: Uuid::nil(), number: u64::MAX, hints }).unwrap();
             assert!(word.len() <= LONGEST, "{}", word.len());
         }
     }

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::redis::Redis;
 use super::rows::Rows;
 use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::model::time::{Clock, Time};
@@ -31,6 +32,8 @@ struct Inner {
     db: Db,
     rows: Rows,
     clock: Clock,
+    /// Where other nodes find who was heard here, if there is one.
+    redis: Option<Redis>,
     seen: Mutex<Seen>,
 }
 
@@ -68,8 +71,12 @@ struct AsOf {
 }
 
 impl Liveness {
-    pub fn new(db: Db, clock: Clock) -> Self {
-        Self(Arc::new(Inner { rows: Rows::new(db.clone()), db, clock, seen: Mutex::default() }))
+    pub fn new(db: Db, clock: Clock, redis: Option<Redis>) -> Self {
+        Self(Arc::new(Inner { rows: Rows::new(db.clone()), db, clock, redis, seen: Mutex::default() }))
+    }
+
+    pub(super) fn redis(&self) -> Option<&Redis> {
+        self.0.redis.as_ref()
     }
 
     /// The runtime's row; from memory if it beat lately and this process alone writes, so
@@ -103,11 +110,13 @@ impl Liveness {
         let (id, now) = (runtime.id, self.0.clock.now());
         if let Some(seen_at) = runtime.last_seen_at.filter(|_| runtime.online) {
             let mut seen = self.seen();
-            seen.beats.insert(id, now);
+            let before = seen.beats.insert(id, now);
             if now - seen_at >= FRESH {
                 seen.due.insert(id);
             }
             seen.remember(runtime);
+            drop(seen);
+            self.tell_redis(id, before.is_none_or(|before| now - before >= ALIVE));
             return Ok(true);
         }
         let found: Result<bool, StoreError> = self
@@ -120,12 +129,32 @@ impl Liveness {
             let mut seen = self.seen();
             seen.beats.insert(id, now);
             seen.remember(&Known { online: true, last_seen_at: Some(now), ..runtime.clone() });
+            drop(seen);
+            self.tell_redis(id, true);
         }
         Ok(found)
     }
 
+    fn tell_redis(&self, id: RuntimeId, after_silence: bool) {
+        if let Some(redis) = &self.0.redis {
+            redis.alive(id, after_silence);
+        }
+    }
+
+    /// Those that no node heard lately, as far as can be known: where Redis does not answer, their
+    /// rows alone speak for what other nodes heard, and those are never older than [`FRESH`], a beat and a flush.
+    pub async fn unheard(&self, mut ids: Vec<RuntimeId>) -> Vec<RuntimeId> {
+        ids.retain(|id| !self.is_alive(*id));
+        let Some(redis) = &self.0.redis else { return ids };
+        match redis.list_alive(&ids).await {
+            Ok(alive) => ids.retain(|id| !alive.contains(id)),
+            Err(error) => tracing::debug!(%error, "rows alone say which runtimes were heard elsewhere"),
+        }
+        ids
+    }
+
     /// Whether this node heard the runtime lately.
-    pub fn is_alive(&self, id: RuntimeId) -> bool {
+    fn is_alive(&self, id: RuntimeId) -> bool {
         let now = self.0.clock.now();
         self.seen().beats.get(&id).is_some_and(|at| now - *at < ALIVE)
     }
@@ -137,6 +166,9 @@ impl Liveness {
             seen.beats.remove(&id);
             seen.due.remove(&id);
             seen.forget_row(id);
+        }
+        if let Some(redis) = &self.0.redis {
+            redis.gone(id);
         }
         self.0.db.runtime_changed(id);
     }
@@ -226,7 +258,7 @@ mod tests {
     async fn only_a_row_that_grows_old_is_due_and_only_a_known_one_is_alive() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         let db = Db::open(&Options::new(format!("sqlite:{}", dir.path().join("a.db").display()))).await?;
-        let liveness = Liveness::new(db.clone(), Clock::system());
+        let liveness = Liveness::new(db.clone(), Clock::system(), None);
         let now = Clock::system().now();
         let outside = db.outside_changes();
         let fresh = runtime(true, Some(now), outside);

@@ -69,6 +69,11 @@ impl Db {
         self.others.missed.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Something that another node said may have been lost.
+    pub fn may_have_missed_others(&self) {
+        self.others.missed.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// A runtime's row was changed here.
     pub fn runtime_changed(&self, runtime: RuntimeId) {
         if self.is_shared() {

@@ -27,6 +27,13 @@ pub async fn list(conn: &mut Conn, since: Time) -> Result<Vec<NodeRow>, StoreErr
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(since).fetch_all(c).await)?)
 }
 
+/// How many were seen since.
+pub async fn count(conn: &mut Conn, since: Time) -> Result<usize, StoreError> {
+    const SQL: &str = "SELECT count(*) FROM plugin_node WHERE last_seen_at >= $1";
+    let count: i64 = on_conn!(conn, |c| sqlx::query_scalar(SQL).bind(since).fetch_one(c).await)?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 pub async fn upsert(conn: &mut Conn, row: &NodeRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO plugin_node
         (id, name, generation, digest, since, last_seen_at, stuck_at, faults)

@@ -75,9 +75,20 @@ pub fn render() -> String {
         .unwrap_or_default()
 }
 
-/// Hints to or from other nodes: `sent`, `heard`, or `lost` on this side.
-pub fn hints(what: &'static str, count: usize) {
-    counter!("switchyard_bus_hints_total", "direction" => what).increment(count as u64);
+/// Hints to or from other nodes: `sent`, `heard`, or `lost` on this side, by `postgres` or `redis`.
+pub fn hints(what: &'static str, transport: &'static str, count: usize) {
+    counter!("switchyard_bus_hints_total", "direction" => what, "transport" => transport)
+        .increment(count as u64);
+}
+
+/// Whether Redis is there.
+pub fn redis_up(up: bool) {
+    gauge!("switchyard_redis_up").set(f64::from(u8::from(up)));
+}
+
+/// So many runtimes' beats, or goodbyes, reached Redis.
+pub fn redis_beats(count: usize) {
+    counter!("switchyard_redis_beats_total").increment(count as u64);
 }
 
 /// A statement went to the database; those that begin and end a transaction count, too, so

@@ -161,6 +161,16 @@ impl Gateway {
         Self::launch(self.setup.clone(), self.data.clone(), template(self.engine).await)
     }
 
+    /// As [`Gateway::second_node`], set up in another way.
+    pub async fn second_node_with(&self, setup: Setup) -> Self {
+        assert_eq!(
+            (self.engine, setup.engine),
+            (Engine::Postgres, Engine::Postgres),
+            "SQLite is for one node"
+        );
+        Self::launch(setup, self.data.clone(), template(self.engine).await)
+    }
+
     /// Sends its process a signal, SIGHUP say.
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         self.process.borrow().signal(signal);
