@@ -189,17 +189,11 @@ macro_rules! next_of_runtime {
     };
 }
 
-/// Takes the runtime's next task: highest priority, then oldest.
-pub async fn claim(
-    conn: &mut Conn,
-    runtime: RuntimeId,
-    now: Time,
-    lease: Time,
-) -> Result<Option<Task>, StoreError> {
-    const SQLITE: &str = next_of_runtime!(sqlite, "");
-    // Locks that do not stand in the way of an enqueue, which only refers to the agent. In
-    // one order, so that two claims cannot wait for each other.
-    const LOCK: &str = "WITH RECURSIVE waiting (agent_id) AS (
+/// Locks that do not stand in the way of an enqueue, which only refers to the agent. In one
+/// order, so that two claims cannot wait for each other.
+macro_rules! lock_agents {
+    () => {
+        "WITH RECURSIVE waiting (agent_id) AS (
             SELECT (SELECT q.agent_id FROM agent_task_queue q WHERE q.runtime_id = $1 AND q.status = 'queued'
                 ORDER BY q.agent_id LIMIT 1)
             UNION ALL
@@ -207,7 +201,32 @@ pub async fn claim(
                 AND q.agent_id > w.agent_id ORDER BY q.agent_id LIMIT 1)
             FROM waiting w WHERE w.agent_id IS NOT NULL
         )
-        SELECT id FROM agent WHERE id IN (SELECT agent_id FROM waiting) ORDER BY id FOR NO KEY UPDATE";
+        SELECT id FROM agent WHERE id IN (SELECT agent_id FROM waiting) ORDER BY id FOR NO KEY UPDATE"
+    };
+}
+
+/// What a claim does about an agent that another transaction holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Held {
+    /// Waits for it, for a moment.
+    Wait,
+    /// Takes a task of another one.
+    PassOver,
+}
+
+/// Takes the runtime's next task: highest priority, then oldest.
+pub async fn claim(
+    conn: &mut Conn,
+    runtime: RuntimeId,
+    held: Held,
+    now: Time,
+    lease: Time,
+) -> Result<Option<Task>, StoreError> {
+    const SQLITE: &str = next_of_runtime!(sqlite, "");
+    const LOCK: &str = concat!(lock_agents!(), "");
+    const LOCK_FREE: &str = concat!(lock_agents!(), " SKIP LOCKED");
+    // Each that waits holds a connection, so nobody waits for long.
+    const PATIENCE: &str = "SET LOCAL lock_timeout = '1s'";
     const POSTGRES: &str = next_of_runtime!(postgres, "AND w.agent_id = ANY ($4)");
     metrics::db_statement();
     match conn {
@@ -216,7 +235,10 @@ pub async fn claim(
             Ok(claimed.fetch_optional(&mut **c).await?)
         }
         Conn::Postgres(c) => {
-            let locked: Vec<AgentId> = sqlx::query_scalar(LOCK).bind(runtime).fetch_all(&mut **c).await?;
+            metrics::db_statement();
+            sqlx::raw_sql(PATIENCE).execute(&mut **c).await?;
+            let lock = if held == Held::Wait { LOCK } else { LOCK_FREE };
+            let locked: Vec<AgentId> = sqlx::query_scalar(lock).bind(runtime).fetch_all(&mut **c).await?;
             if locked.is_empty() {
                 return Ok(None);
             }
