@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::rows::Rows;
@@ -23,6 +24,9 @@ const ALIVE: TimeDelta = TimeDelta::seconds(90);
 const FRESH: TimeDelta = TimeDelta::seconds(60);
 /// How often `last_seen_at` goes out.
 const FLUSH_EVERY: Duration = Duration::from_secs(30);
+/// How long the row of a runtime that came from another node may wait: whatever that node was
+/// to write may have died with it, and such a row has grown old already.
+const SOON: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub struct Liveness(Arc<Inner>);
@@ -32,6 +36,7 @@ struct Inner {
     rows: Rows,
     clock: Clock,
     seen: Mutex<Seen>,
+    hurry: Notify,
 }
 
 #[derive(Default)]
@@ -69,7 +74,13 @@ struct AsOf {
 
 impl Liveness {
     pub fn new(db: Db, clock: Clock) -> Self {
-        Self(Arc::new(Inner { rows: Rows::new(db.clone()), db, clock, seen: Mutex::default() }))
+        Self(Arc::new(Inner {
+            rows: Rows::new(db.clone()),
+            db,
+            clock,
+            seen: Mutex::default(),
+            hurry: Notify::new(),
+        }))
     }
 
     /// The runtime's row; from memory if it beat lately and this process alone writes, so
@@ -103,9 +114,12 @@ impl Liveness {
         let (id, now) = (runtime.id, self.0.clock.now());
         if let Some(seen_at) = runtime.last_seen_at.filter(|_| runtime.online) {
             let mut seen = self.seen();
-            seen.beats.insert(id, now);
+            let came_here = seen.beats.insert(id, now).is_none();
             if now - seen_at >= FRESH {
                 seen.due.insert(id);
+                if came_here {
+                    self.0.hurry.notify_one();
+                }
             }
             seen.remember(runtime);
             return Ok(true);
@@ -187,7 +201,13 @@ impl Liveness {
     pub async fn keep(self, stopping: CancellationToken) {
         let mut every = interval(FLUSH_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+        let mut due = async || {
+            tokio::select! {
+                _ = every.tick() => {}
+                () = self.0.hurry.notified() => sleep(SOON).await,
+            }
+        };
+        while stopping.run_until_cancelled(due()).await.is_some() {
             self.flush().await;
         }
     }
