@@ -6,6 +6,8 @@ pub mod hub;
 pub mod lines;
 pub mod liveness;
 pub mod pending;
+pub mod pulse;
+pub mod relay;
 pub mod rows;
 pub mod wakeups;
 pub mod watchers;
