@@ -55,7 +55,7 @@ mod database;
 mod form;
 mod gateway;
 mod invariants;
-mod postgres;
+pub mod postgres;
 mod process;
 mod registry;
 mod reply;
