@@ -10,9 +10,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Auth;
-use crate::live::lines::Openers;
 use crate::live::pulse;
-use crate::model::revoked::Revoked;
+use crate::model::revoked::{Openers, Revoked};
 use crate::store::{Db, StoreError, revocations};
 use crate::telemetry::metrics;
 
@@ -66,17 +65,10 @@ async fn look_once(auth: &Auth, db: &Db) -> Result<(), StoreError> {
     let mut openers = Openers::default();
     auth.hub.openers(&mut openers);
     auth.watchers.openers(&mut openers);
-    let Openers { tokens, members } = openers;
-    let mut gone: Vec<Revoked> = Vec::new();
-    let mut conn = db.reader().await?;
-    if !tokens.is_empty() {
-        gone.extend(revocations::list_gone_tokens(&mut conn, &tokens).await?.into_iter().map(Revoked::Token));
+    if openers.tokens.is_empty() && openers.members.is_empty() {
+        return Ok(());
     }
-    if !members.is_empty() {
-        let found = revocations::list_gone_members(&mut conn, &members).await?;
-        gone.extend(found.into_iter().map(|(user, workspace)| Revoked::Member { user, workspace }));
-    }
-    drop(conn);
+    let gone = revocations::list_gone(&mut db.reader().await?, &openers).await?;
     metrics::revoked("found", gone.len());
     for revoked in &gone {
         auth.shut_out(revoked).await;

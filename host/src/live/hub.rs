@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::lines::{Counts, Delivery, Ending, Frame, Limits, Line, Lines, Opened, Openers, Outlet, Refused};
+use super::lines::{Counts, Delivery, Ending, Frame, Limits, Line, Lines, Opened, Outlet, Refused};
 use crate::model::ids::{RuntimeId, TaskId, UserId, WorkspaceId};
-use crate::model::revoked::{Revoked, TokenHash};
+use crate::model::revoked::{Openers, Revoked, TokenHash};
 
 /// A daemon needs one socket; the rest is room for those that reconnect before the old
 /// socket was noticed to be dead, and for a person with many machines behind one token.

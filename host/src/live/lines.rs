@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
-use crate::model::ids::{UserId, WorkspaceId};
+use crate::model::ids::UserId;
 use crate::model::revoked::TokenHash;
 
 /// What travels on a line: one JSON object, shared by all lines that get it.
@@ -183,13 +183,6 @@ pub struct Opened {
     pub token: Option<TokenHash>,
     /// Whoever must stay a member of the workspaces that the line is of.
     pub user: Option<UserId>,
-}
-
-/// All tokens and memberships by which lines were opened.
-#[derive(Clone, Debug, Default)]
-pub struct Openers {
-    pub tokens: HashSet<TokenHash>,
-    pub members: HashSet<(UserId, WorkspaceId)>,
 }
 
 /// What lines are found by.

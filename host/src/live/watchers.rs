@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::events::Event;
-use super::lines::{Counts, Ending, Frame, Limits, Line, Lines, Openers, Outlet, Refused};
+use super::lines::{Counts, Ending, Frame, Limits, Line, Lines, Outlet, Refused};
 use crate::model::ids::{UserId, WorkspaceId};
-use crate::model::revoked::{Revoked, TokenHash};
+use crate::model::revoked::{Openers, Revoked, TokenHash};
 
 /// A person has a socket for each tab and device.
 const LIMITS: Limits = Limits { queue: 256, lines: 20_000, per_owner: 256 };

@@ -1,5 +1,6 @@
 //! What opened doors and does not any more.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,6 +21,13 @@ pub enum Revoked {
         user: UserId,
         workspace: WorkspaceId,
     },
+}
+
+/// All tokens and memberships by which sockets were opened.
+#[derive(Clone, Debug, Default)]
+pub struct Openers {
+    pub tokens: HashSet<TokenHash>,
+    pub members: HashSet<(UserId, WorkspaceId)>,
 }
 
 impl Revoked {

@@ -9,7 +9,7 @@ use super::batch::Ids;
 use super::bus::LONGEST;
 use super::{Conn, StoreError};
 use crate::model::ids::{UserId, WorkspaceId};
-use crate::model::revoked::{Revoked, TokenHash};
+use crate::model::revoked::{Openers, Revoked, TokenHash};
 
 /// Where revocations are told.
 pub const CHANNEL: &str = "switchyard_revoked";
@@ -44,8 +44,14 @@ fn word(revoked: &[Revoked]) -> String {
     word
 }
 
-/// Those of the tokens that are not there, or revoked.
-pub async fn list_gone_tokens(
+/// What of this is not there any more, or revoked.
+pub async fn list_gone(conn: &mut Conn, openers: &Openers) -> Result<Vec<Revoked>, StoreError> {
+    let tokens = list_gone_tokens(conn, &openers.tokens).await?.into_iter().map(Revoked::Token);
+    let members = list_gone_members(conn, &openers.members).await?.into_iter();
+    Ok(tokens.chain(members.map(|(user, workspace)| Revoked::Member { user, workspace })).collect())
+}
+
+async fn list_gone_tokens(
     conn: &mut Conn,
     tokens: &HashSet<TokenHash>,
 ) -> Result<Vec<TokenHash>, StoreError> {
@@ -65,8 +71,7 @@ pub async fn list_gone_tokens(
     Ok(gone.into_iter().collect())
 }
 
-/// Those of the memberships that are not there.
-pub async fn list_gone_members(
+async fn list_gone_members(
     conn: &mut Conn,
     members: &HashSet<(UserId, WorkspaceId)>,
 ) -> Result<Vec<(UserId, WorkspaceId)>, StoreError> {
