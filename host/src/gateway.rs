@@ -16,7 +16,7 @@ use tower::util::{MapRequestLayer, MapResponseLayer};
 use crate::app::{App, Flags, Handles};
 use crate::auth::cloud::Verifier;
 use crate::auth::jwt::Keys;
-use crate::auth::{Auth, secret, token};
+use crate::auth::{Auth, Doors, revocation, secret, token};
 use crate::claim::elsewhere;
 use crate::composio::{Composio, provision};
 use crate::config::{self, Config};
@@ -31,13 +31,15 @@ use crate::live::events::Events;
 use crate::live::hub::Hub;
 use crate::live::liveness::Liveness;
 use crate::live::pending::Pending;
+use crate::live::pulse::Pulse;
+use crate::live::relay::{self, Relay};
 use crate::live::redis::{Address, Redis};
 use crate::live::wakeups::Wakeups;
 use crate::model::time::{Clock, Time};
 use crate::plugin;
 use crate::plugin::plugins::{Plugins, Settings};
 use crate::plugin::reach::{Outside, Values, Web};
-use crate::store::Db;
+use crate::store::{Db, StoreError};
 use crate::telemetry;
 use crate::uploads::Uploads;
 
@@ -71,9 +73,7 @@ impl Gateway {
         let (listen, admin_listen) = (public.local_addr()?, admin.local_addr()?);
         let app = build(&config, flags, Clock::system()).await?;
         let stopping = CancellationToken::new();
-        bus::connect(&app.db, &app.clock, &app.wakeups, &app.liveness, &stopping)
-            .await
-            .context("cannot listen to other nodes")?;
+        listen_to_others(&app, &stopping).await.context("cannot listen to other nodes")?;
         let wakeups = app.wakeups.clone();
         let tell = move |generation| wakeups.set_applied(generation);
         let node = plugin::nodes::join(app.plugins.clone(), node_name(listen), tell, stopping.clone());
@@ -118,6 +118,16 @@ impl Gateway {
     }
 }
 
+/// Hints, what is revoked, and what people watch.
+async fn listen_to_others(app: &App, stopping: &CancellationToken) -> Result<(), StoreError> {
+    bus::connect(&app.db, &app.clock, &app.wakeups, &app.liveness, stopping).await?;
+    revocation::connect(&app.auth, &app.db, stopping).await?;
+    if let Some(relay) = app.events.relay() {
+        relay::connect(&app.db, relay, app.events.watchers(), stopping).await?;
+    }
+    Ok(())
+}
+
 /// Everything but the listeners, on a clock that the caller gives.
 pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Result<App> {
     let socket_timeout = config.socket_timeout()?;
@@ -126,6 +136,9 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     db.set_exclusive(config.exclusive_database);
     let hub = Hub::default();
     let outbox = db.is_shared().then(Outbox::default);
+    let pulse = Pulse::new(db.is_shared());
+    let events = Events::new(db.is_shared().then(|| Relay::new(pulse.clone())));
+    let doors = Doors { pulse, hub: hub.clone(), watchers: events.watchers().clone() };
     let access = config::access()?;
     let composio = config::composio(&flags, &access);
     let outside = Outside {
@@ -156,7 +169,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     let cloud = Verifier::new(db.clone(), access.cloud_url.as_deref());
     let at_rest = AtRest::new(db.clone());
     Ok(App::new(Handles {
-        auth: Auth::new(db.clone(), clock.clone(), keys, cloud),
+        auth: Auth::new(db.clone(), clock.clone(), keys, cloud, doors),
         access,
         claims: Claims::new(db.clone(), clock.clone(), at_rest.clone()),
         at_rest,
@@ -168,7 +181,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         traces: TraceLog::default(),
         uploads: Uploads::new(config.uploads(), config.max_upload_bytes, &config::upload_base_url()),
         socket_timeout,
-        events: Events::default(),
+        events,
         wakeups: Wakeups::new(hub.clone(), outbox, plugins.hurry()),
         plugins,
         hub,

@@ -130,6 +130,10 @@ mod empty_poll;
 mod endings;
 /// Who stands by when an agent does not react.
 mod escalation;
+/// Three nodes, and what may happen to them and their database,
+mod faults;
+/// … and what those tests share.
+mod faults_scene;
 /// What is foretold of a write, and what it starts.
 mod foretold;
 /// What a claim costs beside a long past.
@@ -142,6 +146,8 @@ mod issue_events;
 mod issues;
 /// Labels, metadata, followers, reactions.
 mod labels;
+/// Several nodes over one database.
+mod nodes;
 /// Issues from a prompt.
 mod quick_create;
 /// What is taken out of what agents say.

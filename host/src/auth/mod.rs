@@ -3,25 +3,32 @@
 pub mod cloud;
 pub mod cookie;
 pub mod jwt;
+pub mod revocation;
 pub mod secret;
 pub mod token;
 
 use std::future::{Future, ready};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::live::hub::Hub;
+use crate::live::pulse::{AsOf, Pulse};
+use crate::live::watchers::Watchers;
 use crate::model::ids::{AgentId, TaskId, UserId, WorkspaceId};
+use crate::model::revoked::Revoked;
 use crate::model::time::{Clock, Time};
 use crate::model::workspace::Role;
-use crate::store::{Db, StoreError, tokens, users};
+use crate::store::{Conn, Db, StoreError, revocations, tokens, users};
 use cloud::{CloudError, Verifier};
 use jwt::{JwtError, Keys};
 
-/// How long a token that was found valid is believed without asking again.
+/// How long a token that was found valid is believed without asking again, as long as this node
+/// would hear that it was revoked.
 const TOKEN_TTL: Duration = Duration::from_mins(10);
 /// The same for a membership, on the daemon plane only; roles are never cached.
 const MEMBER_TTL: Duration = Duration::from_mins(5);
@@ -68,7 +75,8 @@ impl From<JwtError> for AuthError {
 ///
 /// A cache is filled and emptied under the entry's own lock: whoever revokes something
 /// waits for a look-up that is under way and takes its result out again, so that nothing
-/// revoked is remembered.
+/// revoked is remembered. What is revoked on another node is heard here, see [`revocation`];
+/// while nothing is heard, nothing is believed for longer than a revocation may take.
 #[derive(Clone)]
 pub struct Auth {
     db: Db,
@@ -77,7 +85,18 @@ pub struct Auth {
     cloud: Verifier,
     /// By the token's hash.
     tokens: Cache<String, Remembered>,
-    members: Cache<(UserId, WorkspaceId), ()>,
+    members: Cache<(UserId, WorkspaceId), AsOf>,
+    pulse: Pulse,
+    /// The sockets, which end with what opened them.
+    hub: Hub,
+    watchers: Watchers,
+}
+
+/// What is shut when something is revoked, and how that is known.
+pub struct Doors {
+    pub pulse: Pulse,
+    pub hub: Hub,
+    pub watchers: Watchers,
 }
 
 #[derive(Clone)]
@@ -85,10 +104,12 @@ struct Remembered {
     identity: Identity,
     /// A token may expire before its entry does.
     expires_at: Option<Time>,
+    as_of: AsOf,
 }
 
 impl Auth {
-    pub fn new(db: Db, clock: Clock, keys: Keys, cloud: Verifier) -> Self {
+    pub fn new(db: Db, clock: Clock, keys: Keys, cloud: Verifier, doors: Doors) -> Self {
+        let Doors { pulse, hub, watchers } = doors;
         Self {
             db,
             clock,
@@ -96,6 +117,9 @@ impl Auth {
             cloud,
             tokens: Cache::builder().max_capacity(TOKENS).time_to_live(TOKEN_TTL).build(),
             members: Cache::builder().max_capacity(MEMBERS).time_to_live(MEMBER_TTL).build(),
+            pulse,
+            hub,
+            watchers,
         }
     }
 
@@ -126,19 +150,24 @@ impl Auth {
 
     /// Whether the user belongs to the workspace; a yes is believed for five minutes.
     pub async fn is_member(&self, user: UserId, workspace: WorkspaceId) -> Result<bool, StoreError> {
-        if self.members.get(&(user, workspace)).await.is_some() {
+        let holds = |as_of: &AsOf| self.pulse.vouches_for(*as_of);
+        if self.members.get(&(user, workspace)).await.as_ref().is_some_and(holds) {
             return Ok(true);
         }
-        let found = self.members.entry((user, workspace)).and_try_compute_with(|_| async move {
+        let found = self.members.entry((user, workspace)).and_try_compute_with(|entry| async move {
+            if entry.is_some_and(|entry| holds(entry.value())) {
+                return Ok(Op::Nop);
+            }
+            let as_of = self.pulse.now();
             let role = self.role(user, workspace).await?;
-            Ok::<_, StoreError>(role.map_or(Op::Remove, |_| Op::Put(())))
+            Ok::<_, StoreError>(role.map_or(Op::Remove, |_| Op::Put(as_of)))
         });
         Ok(kept(found.await?).is_some())
     }
 
     /// The user's role, always as stored.
     pub async fn role(&self, user: UserId, workspace: WorkspaceId) -> Result<Option<Role>, StoreError> {
-        users::find_role(&mut self.db.reader().await?, user, workspace).await
+        self.db.look(|c| Box::pin(users::find_role(c, user, workspace))).await
     }
 
     /// Takes a personal token of the user's back. Runs to its end even when the caller
@@ -146,22 +175,46 @@ impl Auth {
     pub async fn revoke(&self, user: UserId, id: Uuid) -> Result<(), StoreError> {
         let auth = self.clone();
         let work = async move {
-            let revoked: Result<Option<String>, StoreError> =
-                auth.db.write(move |c| Box::pin(tokens::revoke_personal(c, user, id))).await;
-            if let Some(hash) = revoked? {
-                auth.forget_token(&hash).await;
+            let revoked: Result<Option<Revoked>, StoreError> = auth
+                .db
+                .write(move |c| {
+                    Box::pin(async move {
+                        let hash = tokens::revoke_personal(c, user, id).await?;
+                        let revoked = hash.and_then(|hash| Revoked::token(&hash));
+                        revocations::tell(c, revoked.as_slice()).await?;
+                        Ok(revoked)
+                    })
+                })
+                .await;
+            if let Some(revoked) = revoked? {
+                auth.shut_out(&revoked).await;
             }
             Ok(())
         };
         tokio::spawn(work).await.unwrap_or_else(|_| Err(StoreError::Unavailable(None)))
     }
 
-    /// Forgets a token; called by whatever revokes one.
-    pub async fn forget_token(&self, hash: &str) {
-        self.tokens.entry_by_ref(hash).and_compute_with(|_| ready(Op::Remove)).await;
+    /// Forgets what was revoked and ends the sockets that it opened; called by whatever revokes
+    /// something, once that is committed.
+    pub async fn shut_out(&self, revoked: &Revoked) {
+        self.forget(revoked).await;
+        // Afterwards: a socket that opens meanwhile looks once more when it is open.
+        self.hub.shut_out(revoked);
+        self.watchers.shut_out(revoked);
     }
 
-    /// Forgets a membership; called by whatever changes or ends one.
+    /// Forgets what was revoked.
+    pub async fn forget(&self, revoked: &Revoked) {
+        match *revoked {
+            Revoked::Token(token) => {
+                let hash = token.to_string();
+                self.tokens.entry_by_ref(&hash).and_compute_with(|_| ready(Op::Remove)).await;
+            }
+            Revoked::Member { user, workspace } => self.forget_member(user, workspace).await,
+        }
+    }
+
+    /// Forgets a membership; called by whatever begins or changes one.
     pub async fn forget_member(&self, user: UserId, workspace: WorkspaceId) {
         self.members.entry((user, workspace)).and_compute_with(|_| ready(Op::Remove)).await;
     }
@@ -191,11 +244,16 @@ impl Auth {
     async fn daemon(&self, token: &str) -> Result<Identity, AuthError> {
         let hash = token::hash(token);
         let found = self.remembered(hash.clone(), async {
-            let now = self.clock.now();
-            let found = tokens::find_daemon(&mut self.db.reader().await?, &hash, now).await?;
+            let (now, as_of) = (self.clock.now(), self.pulse.now());
+            let found = self
+                .asked(&hash, move |c, hash| {
+                    Box::pin(async move { tokens::find_daemon(c, &hash, now).await })
+                })
+                .await?;
             Ok(found.map(|found| Remembered {
                 identity: Identity::Daemon { workspace_id: found.workspace_id, daemon_id: found.daemon_id },
                 expires_at: Some(found.expires_at),
+                as_of,
             }))
         });
         found.await?.ok_or(AuthError::InvalidDaemon)
@@ -204,13 +262,16 @@ impl Auth {
     async fn personal(&self, token: &str) -> Result<Identity, AuthError> {
         let hash = token::hash(token);
         let found = self.remembered(hash.clone(), async {
-            let now = self.clock.now();
-            let Some(found) = tokens::find_personal(&mut self.db.reader().await?, &hash, now).await? else {
-                return Ok(None);
-            };
+            let (now, as_of) = (self.clock.now(), self.pulse.now());
+            let found = self
+                .asked(&hash, move |c, hash| {
+                    Box::pin(async move { tokens::find_personal(c, &hash, now).await })
+                })
+                .await?;
+            let Some(found) = found else { return Ok(None) };
             self.touch(hash.clone(), now);
             let identity = Identity::User { user_id: found.user_id };
-            Ok(Some(Remembered { identity, expires_at: found.expires_at }))
+            Ok(Some(Remembered { identity, expires_at: found.expires_at, as_of }))
         });
         found.await?.ok_or(AuthError::Invalid)
     }
@@ -231,8 +292,10 @@ impl Auth {
 
     /// Not cached: it must end with its task.
     async fn task(&self, token: &str) -> Result<Identity, AuthError> {
-        let found =
-            tokens::find_task(&mut self.db.reader().await?, &token::hash(token), self.clock.now()).await?;
+        let (hash, now) = (token::hash(token), self.clock.now());
+        let found = self
+            .asked(&hash, move |c, hash| Box::pin(async move { tokens::find_task(c, &hash, now).await }))
+            .await?;
         let found = found.ok_or(AuthError::Invalid)?;
         Ok(Identity::Task {
             user_id: found.user_id,
@@ -242,13 +305,24 @@ impl Auth {
         })
     }
 
+    /// What the database says of a token.
+    async fn asked<T>(
+        &self,
+        hash: &str,
+        find: impl for<'c> Fn(&'c mut Conn, String) -> BoxFuture<'c, Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.db.look(|c| find(c, hash.to_owned())).await
+    }
+
     /// What the cache says of a token, or else the database. Only a yes is remembered.
     async fn remembered(
         &self,
         hash: String,
         find: impl Future<Output = Result<Option<Remembered>, StoreError>> + Send,
     ) -> Result<Option<Identity>, StoreError> {
-        let holds = |known: &Remembered| known.expires_at.is_none_or(|at| at > self.clock.now());
+        let holds = |known: &Remembered| {
+            known.expires_at.is_none_or(|at| at > self.clock.now()) && self.pulse.vouches_for(known.as_of)
+        };
         if let Some(known) = self.tokens.get(&hash).await.filter(holds) {
             return Ok(Some(known.identity));
         }

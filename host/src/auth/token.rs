@@ -5,6 +5,8 @@ use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::model::revoked::TokenHash;
+
 /// A person's.
 pub const PERSONAL: &str = "mul_";
 /// A daemon's, confined to a workspace.
@@ -35,6 +37,13 @@ pub fn prefix(token: &str) -> &str {
 /// What is stored and looked up in place of the token: 64 hex digits.
 pub fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
+}
+
+/// By what to know that the token was revoked, for tokens that can be: a login and a cloud's
+/// token end by themselves, a task's with its task.
+pub fn revocable(token: &str) -> Option<TokenHash> {
+    let kept = token.starts_with(PERSONAL) || token.starts_with(DAEMON);
+    kept.then(|| TokenHash(Sha256::digest(token.as_bytes()).into()))
 }
 
 #[cfg(test)]

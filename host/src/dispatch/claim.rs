@@ -14,6 +14,7 @@ use crate::model::runtime::Runtime;
 use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::claim_surroundings::Surroundings;
+use crate::store::queue::Held;
 use crate::store::tokens::TaskToken;
 use crate::store::{Conn, StoreError, agents, queue, runtimes, tasks, tokens};
 use crate::telemetry::metrics;
@@ -189,19 +190,30 @@ async fn claim_one(app: &App, runtime: &Runtime) -> Result<(Option<Claimed>, &'s
     }
 }
 
-/// One transaction, and again when somebody else took a slot or a lane meanwhile.
+/// One transaction, and again when somebody else took a slot or a lane meanwhile. An agent that
+/// somebody holds for long is passed over: the runtime's others go on.
 async fn transact(
     app: &App,
     runtime: &Runtime,
     token_hash: &str,
     now: Time,
 ) -> Result<Transaction, StoreError> {
-    let mut tries = 1;
+    let (mut tries, mut held) = (1, Held::Wait);
     loop {
         let (claiming, hash) = (runtime.clone(), token_hash.to_owned());
-        let done =
-            app.db.write_soon(move |c| Box::pin(async move { take(c, &claiming, &hash, now).await })).await;
+        let done = app
+            .db
+            .write_soon(move |c| Box::pin(async move { take(c, &claiming, held, &hash, now).await }))
+            .await;
         match done {
+            Err(error) if error.is_locked() && held == Held::Wait => {
+                tracing::debug!(runtime.id = %runtime.id, "an agent is held by another transaction");
+                held = Held::PassOver;
+            }
+            // Somebody holds the task itself; it waits for the next poll.
+            Err(error) if error.is_locked() => {
+                return Ok(Transaction { promoted: Vec::new(), taken: Taken::Nothing });
+            }
             Err(error @ StoreError::Conflict { .. }) if tries < TRIES => {
                 tracing::debug!(runtime.id = %runtime.id, %error, "a claim is tried again");
                 tries += 1;
@@ -214,6 +226,7 @@ async fn transact(
 async fn take(
     conn: &mut Conn,
     runtime: &Runtime,
+    held: Held,
     token_hash: &str,
     now: Time,
 ) -> Result<Transaction, StoreError> {
@@ -223,7 +236,7 @@ async fn take(
     let is_new = again.is_none();
     let task = match again {
         Some(task) => Some(task),
-        None => queue::claim(conn, runtime.id, now, lease).await?,
+        None => queue::claim(conn, runtime.id, held, now, lease).await?,
     };
     let Some(task) = task.map(Box::new) else {
         return Ok(Transaction { promoted, taken: Taken::Nothing });

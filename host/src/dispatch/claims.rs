@@ -172,9 +172,12 @@ impl Shared {
     }
 
     async fn look(&self, group: &[Request], at: Moments) -> Result<Vec<(RuntimeId, Prospect)>, StoreError> {
-        let runtimes = group.iter().map(|request| request.ask.runtime);
-        let mut conn = self.db.reader().await?;
-        queue::list_prospects(&mut conn, runtimes, at.lost_before, at.now).await
+        let runtimes: Vec<RuntimeId> = group.iter().map(|request| request.ask.runtime).collect();
+        let look = self.db.look(|c| {
+            let runtimes = runtimes.clone().into_iter();
+            Box::pin(queue::list_prospects(c, runtimes, at.lost_before, at.now))
+        });
+        look.await
     }
 
     async fn surroundings(&self, heads: &[Head]) -> Vec<Surroundings> {

@@ -184,5 +184,11 @@ fn event(by: &Comment, kind: &'static str, payload: serde_json::Value) -> Event 
         "agent" => ("agent", by.author_id.to_string()),
         _ => ("system", String::new()),
     };
-    Event { workspace_id: by.workspace_id, kind, actor_type, actor_id, payload }
+    Event {
+        workspace_id: by.workspace_id,
+        kind: kind.into(),
+        actor_type: actor_type.into(),
+        actor_id,
+        payload,
+    }
 }

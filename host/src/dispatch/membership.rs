@@ -13,11 +13,14 @@ use crate::model::agent_body::Shown;
 use crate::model::ids::{RuntimeId, UserId, WorkspaceId};
 use crate::model::invitation::Invitation;
 use crate::model::member::Member;
+use crate::model::revoked::Revoked;
 use crate::model::time::Time;
 use crate::model::workspace::{Role, User};
 use crate::store::batch::Ids;
 use crate::store::task_cancels::CancelScope;
-use crate::store::{Conn, StoreError, invitations, members, retire, runtimes, users, workspaces};
+use crate::store::{
+    Conn, StoreError, invitations, members, retire, revocations, runtimes, users, workspaces,
+};
 
 #[derive(Debug, Error)]
 pub enum MemberError {
@@ -99,7 +102,8 @@ struct Gone {
     runtimes: Vec<RuntimeId>,
     agents: Vec<Value>,
     cancelled: Cancelled,
-    token_hashes: Vec<String>,
+    /// The membership, and tokens of daemons.
+    revoked: Vec<Revoked>,
 }
 
 async fn removed(
@@ -128,7 +132,7 @@ async fn removed(
         runtimes: Vec::new(),
         agents: Vec::new(),
         cancelled: Cancelled::default(),
-        token_hashes: Vec::new(),
+        revoked: vec![Revoked::Member { user: member.user_id, workspace }],
         member,
     };
     let owned = retire::list_runtimes_of(conn, workspace, gone.member.user_id).await?;
@@ -142,22 +146,23 @@ async fn removed(
         runtimes::set_offline(conn, ids, now).await?;
         for (_, daemon) in &owned {
             if let Some(daemon) = daemon {
-                gone.token_hashes.extend(retire::delete_tokens_of_daemon(conn, workspace, daemon).await?);
+                let hashes = retire::delete_tokens_of_daemon(conn, workspace, daemon).await?;
+                gone.revoked.extend(hashes.iter().filter_map(|hash| Revoked::token(hash)));
             }
         }
         gone.runtimes = owned.into_iter().map(|(id, _)| id).collect();
     }
     retire::delete_targets_of_member(conn, workspace, gone.member.user_id).await?;
     members::delete(conn, gone.member.id).await?;
+    revocations::tell(conn, &gone.revoked).await?;
     Ok(gone)
 }
 
 impl Gone {
     async fn announce(self, app: &App, actor: Actor, workspace: WorkspaceId) {
-        let Self { member, runtimes, agents, cancelled, token_hashes } = self;
-        app.auth.forget_member(member.user_id, workspace).await;
-        for hash in &token_hashes {
-            app.auth.forget_token(hash).await;
+        let Self { member, runtimes, agents, cancelled, revoked } = self;
+        for revoked in &revoked {
+            app.auth.forget(revoked).await;
         }
         for runtime in &runtimes {
             app.liveness.forget(*runtime);
@@ -176,6 +181,10 @@ impl Gone {
             "member:removed",
             || json!({"member_id": member.id, "workspace_id": workspace, "user_id": member.user_id}),
         );
+        // Last, so that whoever watches hears why it ends.
+        for revoked in &revoked {
+            app.auth.shut_out(revoked).await;
+        }
     }
 }
 

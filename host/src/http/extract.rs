@@ -119,9 +119,7 @@ impl FromRequestParts<App> for RuntimeAccess {
 /// does not exist: a daemon forgets a runtime that it is told of in that way.
 pub async fn runtime(app: &App, caller: &Caller, id: RuntimeId) -> Result<Runtime, Error> {
     let failed = unloaded("failed to load runtime");
-    let mut conn = app.db.reader().await.map_err(failed)?;
-    let runtime = runtimes::find(&mut conn, id).await.map_err(failed)?;
-    drop(conn);
+    let runtime = app.db.look(|c| Box::pin(runtimes::find(c, id))).await.map_err(failed)?;
     let runtime = runtime.ok_or_else(|| Error::not_found("runtime not found"))?;
     if may_use(app, caller, runtime.workspace_id).await.map_err(failed)? {
         Ok(runtime)
@@ -166,7 +164,7 @@ fn unloaded(message: &'static str) -> impl Fn(StoreError) -> Error + Copy {
 }
 
 async fn find_task(db: &Db, id: TaskId) -> Result<Option<(Task, Option<WorkspaceId>)>, StoreError> {
-    tasks::find_placed(&mut db.reader().await?, id).await
+    db.look(|c| Box::pin(tasks::find_placed(c, id))).await
 }
 
 /// A daemon's token opens its one workspace; a person's opens those it is a member of.

@@ -1,9 +1,13 @@
 //! What just happened, for whoever listens. Published only after the change is committed;
 //! a listener that is slow or absent never holds anybody up.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
+use super::relay::Relay;
 use super::watchers::Watchers;
 use crate::model::actor::Actor;
 use crate::model::ids::WorkspaceId;
@@ -11,13 +15,13 @@ use crate::model::ids::WorkspaceId;
 /// How many events a slow listener may fall behind before it loses the oldest.
 const BACKLOG: usize = 1024;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Event {
     pub workspace_id: WorkspaceId,
     /// For example `task:queued`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// `member`, `agent` or `system`.
-    pub actor_type: &'static str,
+    pub actor_type: Cow<'static, str>,
     /// Empty for the system.
     pub actor_id: String,
     pub payload: Value,
@@ -27,27 +31,36 @@ pub struct Event {
 pub struct Events {
     watchers: Watchers,
     sender: broadcast::Sender<Event>,
-}
-
-impl Default for Events {
-    fn default() -> Self {
-        Self { watchers: Watchers::default(), sender: broadcast::channel(BACKLOG).0 }
-    }
+    /// Absent where there are no other nodes.
+    relay: Option<Relay>,
 }
 
 impl Events {
+    pub fn new(relay: Option<Relay>) -> Self {
+        Self { watchers: Watchers::default(), sender: broadcast::channel(BACKLOG).0, relay }
+    }
+
     /// Hands the event to everyone who listens. It is made only if somebody does.
     pub fn publish(&self, event: impl FnOnce() -> Event) {
         let listened = self.sender.receiver_count() > 0;
-        if !listened && self.watchers.is_empty() {
+        let relay = self.relay.as_ref().filter(|relay| relay.is_wanted());
+        if !listened && relay.is_none() && self.watchers.is_empty() {
             return;
         }
         let event = event();
         self.watchers.tell(&event);
+        if let Some(relay) = relay {
+            relay.push(&event);
+        }
         if listened {
             // Fails only when the last listener left meanwhile.
             let _ = self.sender.send(event);
         }
+    }
+
+    /// What tells people on other nodes.
+    pub fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
     }
 
     /// The sockets of people.
@@ -59,8 +72,8 @@ impl Events {
     pub fn system(&self, workspace_id: WorkspaceId, kind: &'static str, payload: impl FnOnce() -> Value) {
         self.publish(|| Event {
             workspace_id,
-            kind,
-            actor_type: "system",
+            kind: kind.into(),
+            actor_type: "system".into(),
             actor_id: String::new(),
             payload: payload(),
         });
@@ -76,8 +89,8 @@ impl Events {
     ) {
         self.publish(|| Event {
             workspace_id,
-            kind,
-            actor_type: actor.kind(),
+            kind: kind.into(),
+            actor_type: actor.kind().into(),
             actor_id: actor.id().to_string(),
             payload: payload(),
         });

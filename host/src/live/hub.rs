@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::lines::{Counts, Delivery, Frame, Limits, Line, Lines, Outlet, Refused};
-use crate::model::ids::{RuntimeId, TaskId, WorkspaceId};
+use super::lines::{Counts, Delivery, Ending, Frame, Limits, Line, Lines, Opened, Outlet, Refused};
+use crate::model::ids::{RuntimeId, TaskId, UserId, WorkspaceId};
+use crate::model::revoked::{Openers, Revoked, TokenHash};
 
 /// A daemon needs one socket; the rest is room for those that reconnect before the old
 /// socket was noticed to be dead, and for a person with many machines behind one token.
@@ -19,6 +20,8 @@ const LIMITS: Limits = Limits { queue: 16, lines: 20_000, per_owner: 512 };
 pub enum Topic {
     Runtime(RuntimeId),
     Workspace(WorkspaceId),
+    User(UserId),
+    Token(TokenHash),
 }
 
 /// Cheap to clone; every clone is the same hub.
@@ -45,12 +48,42 @@ impl Hub {
     pub fn join(
         &self,
         owner: &str,
+        opened: Opened,
         runtimes: &[RuntimeId],
         workspaces: &[WorkspaceId],
     ) -> Result<(Line<Topic>, Outlet), Refused> {
         let runtimes = runtimes.iter().copied().map(Topic::Runtime);
         let workspaces = workspaces.iter().copied().map(Topic::Workspace);
-        self.lines.join(owner, runtimes.chain(workspaces).collect(), None)
+        let opened = opened.token.map(Topic::Token).into_iter().chain(opened.user.map(Topic::User));
+        self.lines.join(owner, runtimes.chain(workspaces).chain(opened).collect(), None)
+    }
+
+    /// Ends the lines that were opened by what was revoked.
+    pub fn shut_out(&self, revoked: &Revoked) {
+        match *revoked {
+            Revoked::Token(token) => self.lines.end(&[Topic::Token(token)], Ending::NotAllowed),
+            Revoked::Member { user, workspace } => {
+                self.lines.end(&[Topic::User(user), Topic::Workspace(workspace)], Ending::NotAllowed);
+            }
+        }
+    }
+
+    /// By what the lines were opened.
+    pub fn openers(&self, into: &mut Openers) {
+        self.lines.each(|keys| {
+            let users =
+                keys.iter().filter_map(|key| if let Topic::User(user) = key { Some(*user) } else { None });
+            for user in users {
+                into.members.extend(keys.iter().filter_map(|key| match key {
+                    Topic::Workspace(workspace) => Some((user, *workspace)),
+                    _ => None,
+                }));
+            }
+            into.tokens.extend(keys.iter().filter_map(|key| match key {
+                Topic::Token(token) => Some(*token),
+                _ => None,
+            }));
+        });
     }
 
     /// There may be something to claim on the runtime; `task` when it is known which.

@@ -14,6 +14,9 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
+use crate::model::ids::UserId;
+use crate::model::revoked::TokenHash;
+
 /// What travels on a line: one JSON object, shared by all lines that get it.
 pub type Frame = Arc<str>;
 
@@ -173,6 +176,15 @@ pub struct Line<K: Key> {
     _open: TaskTrackerToken,
 }
 
+/// By what a line was opened, as far as it can be taken back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opened {
+    /// A token that can be revoked.
+    pub token: Option<TokenHash>,
+    /// Whoever must stay a member of the workspaces that the line is of.
+    pub user: Option<UserId>,
+}
+
 /// What lines are found by.
 pub trait Key: Copy + Eq + Hash + Send + 'static {}
 
@@ -294,6 +306,11 @@ impl<K: Key> Lines<K> {
                 entry.end.bring(ending);
             }
         }
+    }
+
+    /// Shows the keys of every line.
+    pub fn each(&self, mut show: impl FnMut(&[K])) {
+        self.table().lines.values().for_each(|entry| show(&entry.keys));
     }
 
     /// Whether anybody listens at all.

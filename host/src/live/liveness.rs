@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::redis::Redis;
@@ -24,6 +25,9 @@ const ALIVE: TimeDelta = TimeDelta::seconds(90);
 const FRESH: TimeDelta = TimeDelta::seconds(60);
 /// How often `last_seen_at` goes out.
 const FLUSH_EVERY: Duration = Duration::from_secs(30);
+/// How long the row of a runtime that came from another node may wait: whatever that node was
+/// to write may have died with it, and such a row has grown old already.
+const SOON: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub struct Liveness(Arc<Inner>);
@@ -35,6 +39,7 @@ struct Inner {
     /// Where other nodes find who was heard here, if there is one.
     redis: Option<Redis>,
     seen: Mutex<Seen>,
+    hurry: Notify,
 }
 
 #[derive(Default)]
@@ -72,7 +77,14 @@ struct AsOf {
 
 impl Liveness {
     pub fn new(db: Db, clock: Clock, redis: Option<Redis>) -> Self {
-        Self(Arc::new(Inner { rows: Rows::new(db.clone()), db, clock, redis, seen: Mutex::default() }))
+        Self(Arc::new(Inner {
+            rows: Rows::new(db.clone()),
+            db,
+            clock,
+            redis,
+            seen: Mutex::default(),
+            hurry: Notify::new(),
+        }))
     }
 
     pub(super) fn redis(&self) -> Option<&Redis> {
@@ -113,6 +125,9 @@ impl Liveness {
             let before = seen.beats.insert(id, now);
             if now - seen_at >= FRESH {
                 seen.due.insert(id);
+                if before.is_none() {
+                    self.0.hurry.notify_one();
+                }
             }
             seen.remember(runtime);
             drop(seen);
@@ -219,7 +234,13 @@ impl Liveness {
     pub async fn keep(self, stopping: CancellationToken) {
         let mut every = interval(FLUSH_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stopping.run_until_cancelled(every.tick()).await.is_some() {
+        let mut due = async || {
+            tokio::select! {
+                _ = every.tick() => {}
+                () = self.0.hurry.notified() => sleep(SOON).await,
+            }
+        };
+        while stopping.run_until_cancelled(due()).await.is_some() {
             self.flush().await;
         }
     }

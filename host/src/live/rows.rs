@@ -52,7 +52,10 @@ async fn read(db: Db, mut inbox: mpsc::Receiver<Asked>) {
     let mut batch = Vec::with_capacity(BATCH);
     while inbox.recv_many(&mut batch, BATCH).await > 0 {
         let ids = Ids::of(batch.iter().map(|asked| asked.id.0));
-        let rows = async { runtimes::list_states(&mut db.reader().await?, ids).await };
+        let rows = db.look(|c| {
+            let ids = ids.clone();
+            Box::pin(runtimes::list_states(c, ids))
+        });
         match rows.await {
             Ok(rows) => {
                 let rows: HashMap<RuntimeId, RuntimeState> =

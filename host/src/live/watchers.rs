@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::events::Event;
 use super::lines::{Counts, Ending, Frame, Limits, Line, Lines, Outlet, Refused};
 use crate::model::ids::{UserId, WorkspaceId};
+use crate::model::revoked::{Openers, Revoked, TokenHash};
 
 /// A person has a socket for each tab and device.
 const LIMITS: Limits = Limits { queue: 256, lines: 20_000, per_owner: 256 };
@@ -18,6 +19,8 @@ const STRANGERS: Limits = Limits { queue: 1, lines: 1024, per_owner: 1024 };
 pub enum Room {
     Workspace(WorkspaceId),
     User(UserId),
+    /// By which it was opened, where it can be revoked.
+    Token(TokenHash),
 }
 
 #[derive(Clone)]
@@ -49,9 +52,11 @@ impl Watchers {
         &self,
         user: UserId,
         workspace: WorkspaceId,
+        token: Option<TokenHash>,
         greeting: Option<Frame>,
     ) -> Result<(Line<Room>, Outlet), Refused> {
-        let rooms = vec![Room::Workspace(workspace), Room::User(user)];
+        let rooms = [Room::Workspace(workspace), Room::User(user)];
+        let rooms = rooms.into_iter().chain(token.map(Room::Token)).collect();
         self.lines.join(&user.to_string(), rooms, greeting)
     }
 
@@ -77,7 +82,7 @@ impl Watchers {
         .into();
         let id = Uuid::now_v7();
         let workspace = Room::Workspace(event.workspace_id);
-        match audience(event.kind, &event.payload) {
+        match audience(&event.kind, &event.payload) {
             Audience::Workspace => {
                 self.lines.send(workspace, id, &frame);
             }
@@ -90,7 +95,32 @@ impl Watchers {
             }
             Audience::Nobody => {}
         }
-        self.shut_out(event);
+        self.end_with(event);
+    }
+
+    /// Ends the lines that were opened by what was revoked.
+    pub fn shut_out(&self, revoked: &Revoked) {
+        match *revoked {
+            Revoked::Token(token) => self.lines.end(&[Room::Token(token)], Ending::NotAllowed),
+            Revoked::Member { user, workspace } => {
+                self.lines.end(&[Room::User(user), Room::Workspace(workspace)], Ending::NotAllowed);
+            }
+        }
+    }
+
+    /// By what the lines were opened.
+    pub fn openers(&self, into: &mut Openers) {
+        self.lines.each(|keys| {
+            for key in keys {
+                match (key, keys) {
+                    (Room::Token(token), _) => drop(into.tokens.insert(*token)),
+                    (Room::User(user), [Room::Workspace(workspace), ..]) => {
+                        into.members.insert((*user, *workspace));
+                    }
+                    _ => {}
+                }
+            }
+        });
     }
 
     /// Closes every socket with a word of goodbye.
@@ -104,9 +134,9 @@ impl Watchers {
     }
 
     /// Whoever is no member any more hears nothing more.
-    fn shut_out(&self, event: &Event) {
+    fn end_with(&self, event: &Event) {
         let workspace = Room::Workspace(event.workspace_id);
-        match event.kind {
+        match event.kind.as_ref() {
             "workspace:deleted" => self.lines.end(&[workspace], Ending::NotAllowed),
             "member:removed" => {
                 if let Some(user) = person(event.payload.get("user_id")) {
@@ -140,6 +170,8 @@ fn person(id: Option<&Value>) -> Option<UserId> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     #[test]
@@ -161,12 +193,12 @@ mod tests {
     async fn a_new_member_hears_of_it_once_and_a_former_one_hears_nothing_more() -> anyhow::Result<()> {
         let watchers = Watchers::default();
         let (user, here, elsewhere) = (UserId::new(), WorkspaceId::new(), WorkspaceId::new());
-        let (line, mut in_here) = watchers.join(user, here, None)?;
-        let (other, mut in_elsewhere) = watchers.join(user, elsewhere, None)?;
+        let (line, mut in_here) = watchers.join(user, here, None, None)?;
+        let (other, mut in_elsewhere) = watchers.join(user, elsewhere, None, None)?;
         let event = |kind, payload| Event {
             workspace_id: here,
-            kind,
-            actor_type: "system",
+            kind: Cow::Borrowed(kind),
+            actor_type: "system".into(),
             actor_id: String::new(),
             payload,
         };

@@ -37,6 +37,7 @@ pub mod reaction;
 pub mod redact;
 pub mod repo_url;
 pub mod resource;
+pub mod revoked;
 pub mod runtime;
 pub mod runtime_report;
 pub mod schedule;

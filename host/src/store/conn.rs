@@ -25,8 +25,16 @@ pub struct Db {
 
 #[derive(Clone)]
 pub(super) enum Pool {
-    Sqlite { readers: SqlitePool, writer: Writer, elsewhere: Elsewhere },
-    Postgres(PgPool),
+    Sqlite {
+        readers: SqlitePool,
+        writer: Writer,
+        elsewhere: Elsewhere,
+    },
+    /// The bus has connections of its own.
+    Postgres {
+        requests: PgPool,
+        bus: PgPool,
+    },
 }
 
 /// One connection of whichever database is configured.
@@ -159,11 +167,28 @@ impl Db {
     pub async fn reader(&self) -> Result<Conn, StoreError> {
         Ok(match &self.pool {
             Pool::Sqlite { readers, .. } => Conn::sqlite(readers.acquire().await?),
-            Pool::Postgres(pool) => {
-                let link = PgLink::Plain(pool.acquire().await?);
+            Pool::Postgres { requests, .. } => {
+                let link = PgLink::Plain(requests.acquire().await?);
                 Conn::Postgres(PgHandle { link, entered: Vec::new() })
             }
         })
+    }
+
+    /// Asks something, and once more when the connection turned out to be broken. What is asked
+    /// must change nothing.
+    pub async fn look<T, F>(&self, ask: F) -> Result<T, StoreError>
+    where
+        F: for<'c> Fn(&'c mut Conn) -> BoxFuture<'c, Result<T, StoreError>>,
+    {
+        let mut conn = self.reader().await?;
+        match ask(&mut conn).await {
+            Err(error) if error.is_broken() => {
+                tracing::debug!(%error, "a connection was broken; another one is asked");
+                drop(conn);
+                ask(&mut self.reader().await?).await
+            }
+            answer => answer,
+        }
     }
 
     /// Runs `work` in a transaction and answers when it is committed; an error takes back
@@ -222,7 +247,7 @@ impl Db {
     {
         match &self.pool {
             Pool::Sqlite { writer, .. } => writer.run(durability, work).await,
-            Pool::Postgres(_) => work(&mut self.reader().await?).await,
+            Pool::Postgres { .. } => work(&mut self.reader().await?).await,
         }
     }
 
@@ -234,9 +259,8 @@ impl Db {
     {
         match &self.pool {
             Pool::Sqlite { writer, .. } => writer.run(durability, work).await,
-            Pool::Postgres(pool) => {
-                metrics::db_statement();
-                let transaction = pool.begin().await.map_err(StoreError::from)?;
+            Pool::Postgres { requests, .. } => {
+                let transaction = begin(requests).await?;
                 let link = PgLink::Transaction(transaction);
                 let mut conn = Conn::Postgres(PgHandle { link, entered: Vec::new() });
                 // A dropped transaction rolls back, so an error needs nothing more.
@@ -284,13 +308,13 @@ impl Db {
     pub fn outside_changes(&self) -> Option<u64> {
         match &self.pool {
             Pool::Sqlite { elsewhere, .. } => Some(elsewhere.changes()),
-            Pool::Postgres(_) => self.others.changes(),
+            Pool::Postgres { .. } => self.others.changes(),
         }
     }
 
     /// Whether other nodes may read and write here, too.
     pub fn is_shared(&self) -> bool {
-        matches!(self.pool, Pool::Postgres(_))
+        matches!(self.pool, Pool::Postgres { .. })
     }
 
     /// Whether the database answers a trivial question.
@@ -307,7 +331,22 @@ impl Db {
                 writer.close().await;
                 readers.close().await;
             }
-            Pool::Postgres(pool) => pool.close().await,
+            Pool::Postgres { requests, bus } => {
+                tokio::join!(requests.close(), bus.close());
+            }
         }
+    }
+}
+
+/// Begins a transaction; on another connection when the first turned out to be broken, because
+/// nothing was written yet.
+async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+    metrics::db_statement();
+    match pool.begin().await.map_err(StoreError::from) {
+        Err(error) if error.is_broken() => {
+            metrics::db_statement();
+            Ok(pool.begin().await?)
+        }
+        begun => begun,
     }
 }

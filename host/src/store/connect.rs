@@ -9,20 +9,32 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 
 use super::conn::{Db, Pool};
 use super::elsewhere::Elsewhere;
 use super::error::StoreError;
 use super::queue_versions::QueueVersions;
+use super::suspicion;
 use super::writer::Writer;
 
 /// Older ones can corrupt a write-ahead log that several connections use.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
-/// How PostgreSQL plans on our connections. A plan that is kept since a table was small reads
+/// How PostgreSQL plans and waits on our connections. A plan that is kept since a table was small reads
 /// all of it when it is large, until somebody gathers statistics; every query that is asked
 /// often has an index, so indexes are what it is to use. Compiling queries never pays here.
-const PLANS: &str = "SET enable_seqscan = off; SET jit = off; SET random_page_cost = 1.1";
+///
+/// Nobody waits for a lock for ever, or a few of them would take all connections. A transaction
+/// of ours is never idle but when its node was stopped or cut off, and then its locks must go.
+/// The server also looks whether the other end of a connection is still there.
+const SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET random_page_cost = 1.1;
+    SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s';
+    SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 30000";
+/// What is said to other nodes need not outlive anything.
+const BUS_SESSION: &str = "SET synchronous_commit = off; SET idle_in_transaction_session_timeout = '5s';
+    SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 10000";
 /// How often the write-ahead log is folded into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
 /// How many pages the log may hold: 32 MiB.
@@ -30,6 +42,8 @@ const LONG_LOG: i64 = 8192;
 /// SQLite readers are threads; more than the cores only wait for each other.
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// Three that listen, and some that speak.
+const BUS_CONNECTIONS: u32 = 6;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -129,15 +143,26 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
 
 async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
     let connect = logging(PgConnectOptions::from_str(&options.url)?.application_name("switchyard"));
-    let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .test_before_acquire(false)
-        .acquire_timeout(options.acquire_timeout)
-        .after_connect(|conn, _| Box::pin(async move { sqlx::raw_sql(PLANS).execute(conn).await.map(drop) }))
-        .connect_with(connect)
-        .await?;
-    POSTGRES.run(&pool).await?;
-    Ok(Db { pool: Pool::Postgres(pool), versions: QueueVersions::default(), others: Arc::default() })
+    // On a connection of its own: it waits for a node that migrates however long that takes.
+    let mut conn = connect.connect().await?;
+    POSTGRES.run(&mut conn).await?;
+    conn.close().await?;
+    let pool = |connections: u32, session: &'static str| {
+        suspicion::watched(PgPoolOptions::new())
+            .max_connections(connections)
+            .acquire_timeout(options.acquire_timeout)
+            .after_connect(move |conn, _| {
+                Box::pin(async move { sqlx::raw_sql(session).execute(conn).await.map(drop) })
+            })
+    };
+    let requests = pool(POSTGRES_CONNECTIONS, SESSION).connect_with(connect.clone()).await?;
+    let bus = pool(BUS_CONNECTIONS, BUS_SESSION).idle_timeout(None).max_lifetime(None);
+    let bus = bus.connect_lazy_with(connect);
+    Ok(Db {
+        pool: Pool::Postgres { requests, bus },
+        versions: QueueVersions::default(),
+        others: Arc::default(),
+    })
 }
 
 /// Folds the log back on a connection of its own, so that no writer waits for it. While there

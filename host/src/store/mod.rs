@@ -11,6 +11,7 @@ mod elsewhere;
 mod error;
 mod others;
 mod queue_versions;
+mod suspicion;
 mod types;
 mod writer;
 
@@ -63,6 +64,7 @@ pub mod reactions;
 pub mod resolutions;
 pub mod resources;
 pub mod retire;
+pub mod revocations;
 pub mod routing;
 pub mod runtime_usage;
 pub mod runtimes;

@@ -209,10 +209,20 @@ macro_rules! next_of_runtime {
     };
 }
 
+/// What a claim does about an agent that another transaction holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Held {
+    /// Waits for it, for a moment.
+    Wait,
+    /// Takes a task of another one.
+    PassOver,
+}
+
 /// Takes the runtime's next task: highest priority, then oldest.
 pub async fn claim(
     conn: &mut Conn,
     runtime: RuntimeId,
+    held: Held,
     now: Time,
     lease: Time,
 ) -> Result<Option<Task>, StoreError> {
@@ -223,6 +233,12 @@ pub async fn claim(
         waiting_agents!("$1"),
         " SELECT id FROM agent WHERE id IN (SELECT agent_id FROM waiting) ORDER BY id FOR NO KEY UPDATE"
     );
+    const LOCK_FREE: &str = concat!(
+        waiting_agents!("$1"),
+        " SELECT id FROM agent WHERE id IN (SELECT agent_id FROM waiting) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+    );
+    // Each that waits holds a connection, so nobody waits for long.
+    const PATIENCE: &str = "SET LOCAL lock_timeout = '1s'";
     const POSTGRES: &str = next_of_runtime!(postgres, "AND w.agent_id = ANY ($4)");
     metrics::db_statement();
     match conn {
@@ -231,7 +247,10 @@ pub async fn claim(
             Ok(claimed.fetch_optional(&mut **c).await?)
         }
         Conn::Postgres(c) => {
-            let locked: Vec<AgentId> = sqlx::query_scalar(LOCK).bind(runtime).fetch_all(&mut **c).await?;
+            metrics::db_statement();
+            sqlx::raw_sql(PATIENCE).execute(&mut **c).await?;
+            let lock = if held == Held::Wait { LOCK } else { LOCK_FREE };
+            let locked: Vec<AgentId> = sqlx::query_scalar(lock).bind(runtime).fetch_all(&mut **c).await?;
             if locked.is_empty() {
                 return Ok(None);
             }

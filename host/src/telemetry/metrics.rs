@@ -91,6 +91,17 @@ pub fn redis_beats(count: usize) {
     counter!("switchyard_redis_beats_total").increment(count as u64);
 }
 
+/// Events for people on other nodes, or of them: `sent`, `heard`, or `lost` on this side.
+pub fn relayed(what: &'static str, count: usize) {
+    counter!("switchyard_bus_events_total", "direction" => what).increment(count as u64);
+}
+
+/// Something was revoked, here or elsewhere, and is forgotten: as `heard`, or as `found` gone by
+/// a node that may have missed it.
+pub fn revoked(how: &'static str, count: usize) {
+    counter!("switchyard_revocations_total", "how" => how).increment(count as u64);
+}
+
 /// A statement went to the database; those that begin and end a transaction count, too, so
 /// that on PostgreSQL this counts round trips.
 pub fn db_statement() {

@@ -92,7 +92,15 @@ impl Setup {
     pub async fn start(self) -> Gateway {
         let template = template(self.engine).await;
         let data = Arc::new(Data::copy(self.engine, template).await);
-        Gateway::launch(self, data, template)
+        Gateway::launch(self, data, &template.bootstrapped)
+    }
+
+    /// On an empty database of a PostgreSQL server that the test keeps itself.
+    pub fn start_on(self, url: &str) -> Gateway {
+        let folder = tempfile::Builder::new().prefix("switchyard-it-").tempdir().unwrap();
+        let made = bootstrap(folder.path(), Some(url));
+        let data = Data { folder, url: url.to_owned(), name: None, database: Database::postgres(url) };
+        Gateway::launch(self, Arc::new(data), &made)
     }
 }
 
@@ -107,10 +115,9 @@ impl Gateway {
         Setup { engine, variables: Vec::new(), flags: Vec::new(), plugins: None, connection: "" }
     }
 
-    fn launch(setup: Setup, data: Arc<Data>, template: &Template) -> Self {
+    fn launch(setup: Setup, data: Arc<Data>, made: &Bootstrapped) -> Self {
         let process = Process::start(data.serve(&setup));
         let addresses = Arc::new(RwLock::new(process.addresses.clone()));
-        let made = &template.bootstrapped;
         let owner = Client {
             id: made.user_id,
             name: "Ada".to_owned(),
@@ -158,7 +165,13 @@ impl Gateway {
     /// Another gateway on the same database, as it is with many nodes.
     pub async fn second_node(&self) -> Self {
         assert_eq!(self.engine, Engine::Postgres, "SQLite is for one node");
-        Self::launch(self.setup.clone(), self.data.clone(), template(self.engine).await)
+        let made = Bootstrapped {
+            user_id: self.owner.id,
+            workspace_id: self.workspace,
+            token: self.owner.token.clone(),
+            admin_token: self.admin_token.clone(),
+        };
+        Self::launch(self.setup.clone(), self.data.clone(), &made)
     }
 
     /// As [`Gateway::second_node`], set up in another way.
@@ -274,6 +287,20 @@ impl Gateway {
         assert!(expected.is_empty(), "the gateway did not log: {expected:?}");
         if last {
             self.data.discard().await;
+        }
+    }
+
+    /// As [`Gateway::finish`], where the database was taken away meanwhile: whatever was logged of
+    /// that is right, but for a panic.
+    pub async fn finish_after_faults(self) {
+        self.check_invariants().await;
+        let status = self.process.borrow_mut().stop();
+        let log = self.log();
+        assert!(status.success(), "the gateway stopped with {status}:\n{}", log.join("\n"));
+        let panics: Vec<&String> = log.iter().filter(|line| line.contains("panicked at")).collect();
+        assert!(panics.is_empty(), "{panics:?}");
+        if Arc::strong_count(&self.data) == 1 {
+            self.data.database.close().await;
         }
     }
 
@@ -420,8 +447,8 @@ async fn template(engine: Engine) -> &'static Template {
     cell.get_or_init(|| make_template(engine)).await
 }
 
-async fn make_template(engine: Engine) -> Template {
-    let folder = tempfile::tempdir().unwrap();
+/// Makes the user and the workspace that every gateway begins with.
+fn bootstrap(folder: &Path, url: Option<&str>) -> Bootstrapped {
     let mut command = command();
     command.args([
         "bootstrap",
@@ -433,15 +460,23 @@ async fn make_template(engine: Engine) -> Template {
         "acme",
         "--json",
     ]);
-    command.arg("--data-dir").arg(folder.path());
-    let mut database = None;
-    if engine == Engine::Postgres {
-        let name = postgres::server().create(None).await;
-        command.args(["--database-url", &postgres::server().url(&name)]);
-        database = Some(name);
+    command.arg("--data-dir").arg(folder);
+    if let Some(url) = url {
+        command.args(["--database-url", url]);
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "bootstrap failed: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+async fn make_template(engine: Engine) -> Template {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = None;
+    if engine == Engine::Postgres {
+        database = Some(postgres::server().create(None).await);
+    }
+    let url = database.as_deref().map(|name| postgres::server().url(name));
+    let bootstrapped = bootstrap(folder.path(), url.as_deref());
     let file = match engine {
         Engine::Sqlite => {
             let file = folder.path().join("switchyard.db");
@@ -453,5 +488,5 @@ async fn make_template(engine: Engine) -> Template {
         }
         Engine::Postgres => Vec::new(),
     };
-    Template { bootstrapped: serde_json::from_slice(&output.stdout).unwrap(), file, database }
+    Template { bootstrapped, file, database }
 }

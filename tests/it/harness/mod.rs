@@ -61,7 +61,7 @@ mod form;
 mod gateway;
 mod invariants;
 mod past;
-mod postgres;
+pub mod postgres;
 mod process;
 mod redis;
 mod registry;

@@ -71,23 +71,30 @@ fn start() -> Server {
     let binaries = binaries();
     // `/tmp` rather than the folder of temporary files: a socket's path must be short.
     let folder = tempfile::Builder::new().prefix("switchyard-it-").tempdir_in("/tmp").unwrap().keep();
+    let mut child = script(SCRIPT, &binaries, &folder).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n", "PostgreSQL did not start; {}", last_words(&folder));
+    Server { folder, _leash: child }
+}
+
+/// A shell script that keeps a server in the folder: its arguments are the folder of the binaries,
+/// and this one.
+pub fn script(text: &str, binaries: &Path, folder: &Path) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", SCRIPT, "postgres"]).arg(&binaries).arg(&folder);
+    command.args(["-c", text, "postgres"]).arg(binaries).arg(folder);
     if geteuid().is_root() {
         // PostgreSQL refuses to run as root.
         let user = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).unwrap());
         let user = user.expect("a user `postgres` or `nobody`, because PostgreSQL refuses to run as root");
-        chown(&folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+        chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
     // A group of its own, so that an interrupt of the tests does not reach it before its
     // standard input closes.
     command.process_group(0).current_dir("/tmp");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n", "PostgreSQL did not start; {}", last_words(&folder));
-    Server { folder, _leash: child }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
 }
 
 fn last_words(folder: &Path) -> String {
@@ -96,7 +103,7 @@ fn last_words(folder: &Path) -> String {
 }
 
 /// The newest release that is installed.
-fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     if let Some(folder) = std::env::var_os(VARIABLE) {
         return folder.into();
     }

@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::app::App;
-use crate::auth::Identity;
+use crate::auth::{Identity, token};
 use crate::dispatch::heartbeat::{self, Answer, HeartbeatError};
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{Caller, may_use};
+use crate::http::guard::bearer;
 use crate::http::websocket::{self, Proof};
 use crate::live::hub::Topic;
-use crate::live::lines::Line;
+use crate::live::lines::{Line, Opened};
 use crate::model::ids::{RuntimeId, WorkspaceId};
 use crate::store::batch::Ids;
 use crate::store::{StoreError, runtimes};
@@ -69,11 +70,21 @@ pub(super) async fn upgrade(
     let Ok(upgrade) = upgrade else {
         return Ok(websocket::no_handshake());
     };
-    let joined = app.hub.join(&owner(&caller.0), &carried.runtimes, &carried.workspaces);
+    let token = bearer(&headers).unwrap_or_default();
+    let opened = Opened { token: token::revocable(token), user: caller.user_id() };
+    let joined = app.hub.join(&owner(&caller.0), opened, &carried.runtimes, &carried.workspaces);
     let (line, outlet) = joined.map_err(|refused| {
         tracing::warn!(%refused, "a daemon's socket was refused");
         Error::new(StatusCode::SERVICE_UNAVAILABLE, "daemon websocket unavailable")
     })?;
+    // What was revoked before the line was there did not end it.
+    app.auth.daemon_plane(token).await?;
+    for workspace in &carried.workspaces {
+        let failed = |error: StoreError| Error::internal("failed to load runtime", error);
+        if !may_use(&app, &caller, *workspace).await.map_err(failed)? {
+            return Err(Error::not_found("not found"));
+        }
+    }
     tracing::info!(
         runtimes = carried.runtimes.len(),
         client.version = headers.get("x-client-version").and_then(|value| value.to_str().ok()),

@@ -13,7 +13,7 @@ use thiserror::Error as ThisError;
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::auth::{AuthError, Identity};
+use crate::auth::{AuthError, Identity, token};
 use crate::http::error::{Error, ErrorBody};
 use crate::http::query::Query;
 use crate::http::websocket::{self, Proof};
@@ -58,8 +58,8 @@ pub async fn upgrade(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let workspace = find_workspace(&app, named).await?;
-    let user = match cookie(&headers) {
-        Some(token) => Some(known_by_cookie(&app, &token, workspace).await?),
+    let shown = match cookie(&headers) {
+        Some(token) => Some((known_by_cookie(&app, &token, workspace).await?, token)),
         None => None,
     };
     if !is_own_origin(&headers, &app.flags.allowed_origins) {
@@ -76,8 +76,8 @@ pub async fn upgrade(
     let upgrade = upgrade.read_buffer_size(READ_BUFFER);
     let upgrade = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
     Ok(upgrade.on_upgrade(async move |mut socket| {
-        let (user, greeting) = match user {
-            Some(user) => (user, None),
+        let (known, greeting) = match shown {
+            Some(known) => (known, None),
             None => {
                 let asked = tokio::select! {
                     biased;
@@ -85,12 +85,12 @@ pub async fn upgrade(
                     asked = introduced(&app, &mut socket, workspace) => asked,
                 };
                 match asked {
-                    Ok(user) => (user, Some(json!({"type": "auth_ack"}).to_string().into())),
+                    Ok(known) => (known, Some(json!({"type": "auth_ack"}).to_string().into())),
                     Err(refusal) => return refuse(socket, &refusal.to_string()).await,
                 }
             }
         };
-        serve(&app, socket, user, workspace, greeting).await;
+        serve(&app, socket, known, workspace, greeting).await;
         drop(waiting);
     }))
 }
@@ -173,7 +173,11 @@ struct ClientMessage {
 }
 
 /// Waits for the first frame, which must say who it is.
-async fn introduced(app: &App, socket: &mut WebSocket, workspace: WorkspaceId) -> Result<UserId, Refusal> {
+async fn introduced(
+    app: &App,
+    socket: &mut WebSocket,
+    workspace: WorkspaceId,
+) -> Result<(UserId, String), Refusal> {
     let first = async {
         loop {
             match socket.recv().await {
@@ -192,7 +196,8 @@ async fn introduced(app: &App, socket: &mut WebSocket, workspace: WorkspaceId) -
         let token = message.payload?.get("token")?.as_str()?.to_owned();
         (!token.is_empty()).then_some(token)
     });
-    member(app, &token.ok_or(Refusal::NoIntroduction)?, workspace).await
+    let token = token.ok_or(Refusal::NoIntroduction)?;
+    Ok((member(app, &token, workspace).await?, token))
 }
 
 async fn refuse(mut socket: WebSocket, text: &str) {
@@ -208,11 +213,23 @@ async fn refuse(mut socket: WebSocket, text: &str) {
 }
 
 /// Answers what the client asks until the line ends; events go out meanwhile.
-async fn serve(app: &App, socket: WebSocket, user: UserId, workspace: WorkspaceId, greeting: Option<Frame>) {
-    let (line, outlet) = match app.events.watchers().join(user, workspace, greeting) {
+async fn serve(
+    app: &App,
+    socket: WebSocket,
+    (user, token): (UserId, String),
+    workspace: WorkspaceId,
+    greeting: Option<Frame>,
+) {
+    let watchers = app.events.watchers();
+    let (line, outlet) = match watchers.join(user, workspace, token::revocable(&token), greeting) {
         Ok(joined) => joined,
         Err(refused) => return refuse(socket, &refused.to_string()).await,
     };
+    // What was revoked before the line was there did not end it.
+    if let Err(refusal) = member(app, &token, workspace).await {
+        return refuse(socket, &refusal.to_string()).await;
+    }
+    drop(token);
     let mut inbound = websocket::open(socket, outlet, line.end.clone(), Proof::Message, app.socket_timeout);
     while let Some(text) = inbound.next().await {
         let Ok(message) = serde_json::from_str::<ClientMessage>(&text) else { continue };
