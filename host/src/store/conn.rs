@@ -11,6 +11,7 @@ use super::elsewhere::Elsewhere;
 use super::error::StoreError;
 use super::others::{Moved, Others};
 use super::queue_versions::{Entered, QueueVersions};
+use super::statistics::Statistics;
 use super::writer::{Durability, Writer};
 use crate::model::ids::RuntimeId;
 use crate::telemetry::metrics;
@@ -34,6 +35,7 @@ pub(super) enum Pool {
     Postgres {
         requests: PgPool,
         bus: PgPool,
+        statistics: Statistics,
     },
 }
 
@@ -282,6 +284,9 @@ impl Db {
         metrics::db_statement();
         if entered.is_empty() {
             return Ok(transaction.commit().await?);
+        }
+        if let Pool::Postgres { bus, statistics, .. } = &self.pool {
+            statistics.grew(entered.len(), bus);
         }
         let (versions, others) = (self.versions.clone(), self.others.clone());
         let committing = tokio::spawn(async move {

@@ -15,6 +15,7 @@ use super::conn::{Db, Pool};
 use super::elsewhere::Elsewhere;
 use super::error::StoreError;
 use super::queue_versions::QueueVersions;
+use super::statistics::Statistics;
 use super::suspicion;
 use super::writer::Writer;
 
@@ -159,7 +160,7 @@ async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
     let bus = pool(BUS_CONNECTIONS, BUS_SESSION).idle_timeout(None).max_lifetime(None);
     let bus = bus.connect_lazy_with(connect);
     Ok(Db {
-        pool: Pool::Postgres { requests, bus },
+        pool: Pool::Postgres { requests, bus, statistics: Statistics::default() },
         versions: QueueVersions::default(),
         others: Arc::default(),
     })

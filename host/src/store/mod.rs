@@ -11,6 +11,7 @@ mod elsewhere;
 mod error;
 mod others;
 mod queue_versions;
+mod statistics;
 mod suspicion;
 mod types;
 mod writer;
