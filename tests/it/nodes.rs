@@ -287,9 +287,9 @@ fn connections_that_broke_while_idle_fail_no_call() {
         for round in 0..3 {
             let issue = json!({"title": format!("Round {round}")});
             let all = async || {
-                let polls = (0..16).map(|_| world.a.get(format!("/api/issues/{}", world.i1)));
+                let polls = (0..16).map(|_| world.a.get(format!("/api/issues/{}", world.i1)).into_future());
                 let polls = futures_util::future::join_all(polls);
-                let (polls, claim) = tokio::join!(polls, world.a.claiming(world.r1));
+                let (polls, claim) = tokio::join!(polls, world.a.claiming(world.r1).into_future());
                 polls.into_iter().chain([claim]).for_each(|reply| drop(reply.expect(200)));
             };
             all().await;
