@@ -77,9 +77,10 @@ async fn everything_waits(scene: &Scene) {
 
 async fn a_session_is_left_open(scene: &Scene) {
     let (_, agent) = scene.places[0];
+    // The agent first, as the gateway does, and no task that it has just now.
     let tasks = format!(
-        "WITH tasks AS (SELECT id FROM agent_task_queue WHERE agent_id = '{agent}' FOR UPDATE)
-        UPDATE agent SET updated_at = updated_at WHERE id = '{agent}' AND (SELECT count(*) FROM tasks) >= 0"
+        "WITH held AS (UPDATE agent SET updated_at = updated_at WHERE id = '{agent}' RETURNING id)
+        SELECT t.id FROM agent_task_queue t JOIN held ON held.id = t.agent_id FOR UPDATE OF t SKIP LOCKED"
     );
     let held = scene.nodes[0].hold(&tasks).await;
     let began = Instant::now();

@@ -96,7 +96,7 @@ impl Visitor {
     }
 
     /// Waits until it is refused, and its sockets are closed.
-    async fn is_shut_out(mut self, runtime: Uuid, status: u16) {
+    async fn leaves(mut self, runtime: Uuid, status: u16) {
         eventually("it is refused", async || {
             self.daemon.post(BEAT, json!({"runtime_id": runtime})).await.status == status
         })
@@ -129,8 +129,8 @@ fn a_token_that_is_revoked_on_one_node_dies_on_the_other() {
         let mut untouched = at(&two, &world.a).daemon_socket(&[world.r1]).await;
         world.a.delete(format!("/api/tokens/{id}")).await.expect(204);
         token.post(BEAT, json!({"runtime_id": world.r1})).await.refused(401, "invalid token");
-        here.is_shut_out(world.r1, 401).await;
-        there.is_shut_out(world.r1, 401).await;
+        here.leaves(world.r1, 401).await;
+        there.leaves(world.r1, 401).await;
         assert_eq!(untouched.beat(world.r1).await["status"], "ok");
         two.finish().await;
         one.finish().await;
@@ -138,7 +138,7 @@ fn a_token_that_is_revoked_on_one_node_dies_on_the_other() {
 }
 
 #[test]
-fn a_member_who_is_removed_on_one_node_is_shut_out_of_the_other() {
+fn a_member_who_is_removed_on_one_node_leaves_of_the_other() {
     postgres(async |one, two| {
         let world = one.world().await;
         let own = world.b.register("dm-b", "claude").await;
@@ -146,8 +146,8 @@ fn a_member_who_is_removed_on_one_node_is_shut_out_of_the_other() {
         let member = Visitor::enter(&at(&two, &world.b), world.r1, true).await;
         let machine = Visitor::enter(&at(&two, &daemon), own, false).await;
         world.a.delete(membership(&one, &world, &world.b).await).await.expect(204);
-        member.is_shut_out(world.r1, 404).await;
-        machine.is_shut_out(own, 401).await;
+        member.leaves(world.r1, 404).await;
+        machine.leaves(own, 401).await;
         two.finish().await;
         one.finish().await;
     });
@@ -160,8 +160,8 @@ fn a_workspace_that_is_deleted_on_one_node_is_closed_on_the_other() {
         let daemon = Visitor::enter(&at(&two, &world.m2), world.r2, false).await;
         let owner = Visitor::enter(&at(&two, &world.c), world.r2, true).await;
         world.c.delete(format!("/api/workspaces/{}", world.w2)).await.expect(204);
-        daemon.is_shut_out(world.r2, 401).await;
-        owner.is_shut_out(world.r2, 404).await;
+        daemon.leaves(world.r2, 401).await;
+        owner.leaves(world.r2, 404).await;
         two.finish().await;
         one.finish().await;
     });
@@ -203,8 +203,8 @@ fn a_node_that_hears_nothing_lets_nobody_in_who_was_shut_out() {
         world.a.delete(format!("/api/tokens/{id}")).await.expect(204);
         world.a.delete(format!("/api/tokens/{quiet_id}")).await.expect(204);
         world.a.delete(membership(&one, &world, &world.b).await).await.expect(204);
-        bearer.is_shut_out(world.r1, 401).await;
-        member.is_shut_out(world.r1, 404).await;
+        bearer.leaves(world.r1, 401).await;
+        member.leaves(world.r1, 404).await;
         println!("recovery: a revocation that nobody heard, sockets {} ms", revoked.elapsed().as_millis());
         eventually("a token without a socket is refused", async || {
             quiet.post(BEAT, json!({"runtime_id": world.r1})).await.status == 401
@@ -287,9 +287,9 @@ fn connections_that_broke_while_idle_fail_no_call() {
         for round in 0..3 {
             let issue = json!({"title": format!("Round {round}")});
             let all = async || {
-                let polls = (0..16).map(|_| world.a.get(format!("/api/issues/{}", world.i1)));
+                let polls = (0..16).map(|_| world.a.get(format!("/api/issues/{}", world.i1)).into_future());
                 let polls = futures_util::future::join_all(polls);
-                let (polls, claim) = tokio::join!(polls, world.a.claiming(world.r1));
+                let (polls, claim) = tokio::join!(polls, world.a.claiming(world.r1).into_future());
                 polls.into_iter().chain([claim]).for_each(|reply| drop(reply.expect(200)));
             };
             all().await;

@@ -163,6 +163,7 @@ impl Gateway {
     }
 
     /// Another gateway on the same database, as it is with many nodes.
+    #[expect(clippy::unused_async, reason = "one waits for every other gateway, too")]
     pub async fn second_node(&self) -> Self {
         assert_eq!(self.engine, Engine::Postgres, "SQLite is for one node");
         let made = Bootstrapped {
