@@ -166,23 +166,27 @@ impl Gateway {
     #[expect(clippy::unused_async, reason = "one waits for every other gateway, too")]
     pub async fn second_node(&self) -> Self {
         assert_eq!(self.engine, Engine::Postgres, "SQLite is for one node");
-        let made = Bootstrapped {
-            user_id: self.owner.id,
-            workspace_id: self.workspace,
-            token: self.owner.token.clone(),
-            admin_token: self.admin_token.clone(),
-        };
-        Self::launch(self.setup.clone(), self.data.clone(), &made)
+        Self::launch(self.setup.clone(), self.data.clone(), &self.made())
     }
 
     /// As [`Gateway::second_node`], set up in another way.
+    #[expect(clippy::unused_async, reason = "one waits for every other gateway, too")]
     pub async fn second_node_with(&self, setup: Setup) -> Self {
         assert_eq!(
             (self.engine, setup.engine),
             (Engine::Postgres, Engine::Postgres),
             "SQLite is for one node"
         );
-        Self::launch(setup, self.data.clone(), template(self.engine).await)
+        Self::launch(setup, self.data.clone(), &self.made())
+    }
+
+    fn made(&self) -> Bootstrapped {
+        Bootstrapped {
+            user_id: self.owner.id,
+            workspace_id: self.workspace,
+            token: self.owner.token.clone(),
+            admin_token: self.admin_token.clone(),
+        }
     }
 
     /// Sends its process a signal, SIGHUP say.
