@@ -21,8 +21,9 @@ use crate::store::bus::Listener;
 use crate::store::revocations::{CHANNEL, Told};
 use crate::store::{Db, StoreError};
 
-/// How long a revocation may take to be known everywhere, at the worst.
-pub const BOUND: Duration = Duration::from_secs(5);
+/// For how long a node believes what it remembers without hearing the others. A revocation is
+/// known everywhere within five seconds at the worst; the rest is for the request that asks.
+pub const BOUND: Duration = Duration::from_secs(4);
 /// How often a node speaks.
 const BEAT: Duration = Duration::from_millis(500);
 /// A node that did not hear itself for so long looks for itself.

@@ -336,7 +336,7 @@ impl Db {
                 writer.close().await;
                 readers.close().await;
             }
-            Pool::Postgres { requests, bus } => {
+            Pool::Postgres { requests, bus, .. } => {
                 tokio::join!(requests.close(), bus.close());
             }
         }
