@@ -1,7 +1,7 @@
 //! Whether what is revoked elsewhere is heard here. Every node says a word every half a second
 //! and listens for its own: as long as that comes back, so does whatever was said before it.
 //!
-//! A yes that is remembered is believed only then, or for the five seconds that a revocation
+//! A yes that is remembered is believed only then, or for the seconds that a revocation
 //! may take: a node that is cut off, or was stopped for a while, must not let anybody in whom
 //! others have shut out.
 
@@ -246,7 +246,7 @@ mod tests {
     fn what_is_remembered_is_believed_while_the_own_word_comes_back() {
         let pulse = Pulse::new(true);
         pulse.listens();
-        assert!(pulse.vouches_for(ago(&pulse, 4)), "younger than a revocation may take");
+        assert!(pulse.vouches_for(ago(&pulse, 3)), "younger than a revocation may take");
         assert!(!pulse.vouches_for(ago(&pulse, 6)), "nothing was heard yet");
         let old = ago(&pulse, 6);
         pulse.beat(&Beat { from: pulse.node(), at: pulse.millis() });
