@@ -9,6 +9,8 @@
 mod environment;
 #[path = "build/guests.rs"]
 mod guests;
+#[path = "build/migrations.rs"]
+mod migrations;
 #[path = "build/toolchain.rs"]
 mod toolchain;
 
@@ -27,6 +29,7 @@ fn run() -> Result<(), String> {
     let root = workspace_root()?;
     // The migrations are compiled in.
     println!("cargo::rerun-if-changed={}", root.join("migrations").display());
+    migrations::list(&root, Path::new(&environment::variable("OUT_DIR")?))?;
     let inputs = guests::inputs(&root);
     for input in &inputs {
         println!("cargo::rerun-if-changed={}", input.display());

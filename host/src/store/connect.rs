@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlitePool};
 
 use super::conn::{Db, Pool};
 use super::elsewhere::Elsewhere;
@@ -46,8 +46,9 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 /// Three that listen, and some that speak.
 const BUS_CONNECTIONS: u32 = 6;
 
-static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
+mod migrations {
+    include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Engine {
@@ -124,7 +125,7 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
             "SQLite {version} is too old: {major}.{minor}.{patch} or newer is needed"
         )));
     }
-    SQLITE.run(&writer).await?;
+    migrator(migrations::SQLITE).run(&writer).await?;
     let checkpoints = one(connect.clone()).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
@@ -142,11 +143,18 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
     Ok(Db { pool: Pool::Sqlite { readers, writer, elsewhere }, versions, others: Arc::default() })
 }
 
+fn migrator(list: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migrations = list.iter().map(|(number, name, sql)| {
+        Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
 async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
     let connect = logging(PgConnectOptions::from_str(&options.url)?.application_name("switchyard"));
     // On a connection of its own: it waits for a node that migrates however long that takes.
     let mut conn = connect.connect().await?;
-    POSTGRES.run(&mut conn).await?;
+    migrator(migrations::POSTGRES).run(&mut conn).await?;
     conn.close().await?;
     let pool = |connections: u32, session: &'static str| {
         suspicion::watched(PgPoolOptions::new())
