@@ -19,8 +19,6 @@ use crate::store::{Db, StoreError};
 
 /// How many claims go together at the most; more would make the first wait for long.
 const GROUP: usize = 64;
-/// How many groups are under way at once: while one writes, another reads.
-const DRIVERS: usize = 2;
 /// How often a claim joins a group, when its agent gave its task to another in the last one.
 const TRIES: u8 = 3;
 
@@ -38,7 +36,9 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     requests: VecDeque<Request>,
-    drivers: usize,
+    /// Whether somebody runs groups. One at a time: on PostgreSQL another group would find agents
+    /// locked and get nothing, and a larger group costs less than two.
+    is_driven: bool,
 }
 
 struct Request {
@@ -78,9 +78,7 @@ impl Claims {
         let drive = {
             let mut waiting = self.0.waiting();
             waiting.requests.push_back(request);
-            let drive = waiting.drivers < DRIVERS;
-            waiting.drivers += usize::from(drive);
-            drive
+            !std::mem::replace(&mut waiting.is_driven, true)
         };
         if drive {
             let shared = self.0.clone();
@@ -99,15 +97,15 @@ impl Shared {
 
     /// Runs groups until nobody waits.
     async fn drive(self: Arc<Self>) {
-        let mut leaving = Leaving { shared: &self, is_counted: true };
+        let mut leaving = Leaving { shared: &self, drives: true };
         while let Some(group) = self.next_group() {
             self.run(group).await;
         }
-        leaving.is_counted = false;
+        leaving.drives = false;
     }
 
-    /// The next claims, each of another runtime. When there are none the driver is counted off
-    /// in the same breath, so that whoever comes next starts another.
+    /// The next claims, each of another runtime. When there are none the driver leaves in the
+    /// same breath, so that whoever comes next starts another.
     fn next_group(&self) -> Option<Vec<Request>> {
         let mut waiting = self.waiting();
         let mut runtimes = HashSet::new();
@@ -125,7 +123,7 @@ impl Shared {
         later.append(&mut waiting.requests);
         waiting.requests = later;
         if group.is_empty() {
-            waiting.drivers -= 1;
+            waiting.is_driven = false;
             return None;
         }
         Some(group)
@@ -228,16 +226,16 @@ impl Request {
     }
 }
 
-/// Counts a driver off that panics, so that the next claim starts another.
+/// Lets the next claim start another driver when one panics.
 struct Leaving<'a> {
     shared: &'a Shared,
-    is_counted: bool,
+    drives: bool,
 }
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        if self.is_counted {
-            self.shared.waiting().drivers -= 1;
+        if self.drives {
+            self.shared.waiting().is_driven = false;
         }
     }
 }
