@@ -21,14 +21,16 @@ use super::writer::Writer;
 
 /// Older ones can corrupt a write-ahead log that several connections use.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
-/// How PostgreSQL plans and waits on our connections. A plan that is kept since a table was small reads
+/// How PostgreSQL plans and waits on our connections. A statement is planned once for each: to plan
+/// it anew for what is bound to it, as PostgreSQL likes to where that is an array, takes longer
+/// than to run it. A plan that is kept since a table was small reads
 /// all of it when it is large, until somebody gathers statistics; every query that is asked
 /// often has an index, so indexes are what it is to use. Compiling queries never pays here.
 ///
 /// Nobody waits for a lock for ever, or a few of them would take all connections. A transaction
 /// of ours is never idle but when its node was stopped or cut off, and then its locks must go.
 /// The server also looks whether the other end of a connection is still there.
-const SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET random_page_cost = 1.1;
+const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; SET random_page_cost = 1.1;
     SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s';
     SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = 30000";
@@ -139,7 +141,7 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
     tokio::spawn(checkpoint(checkpoints, writer.clone(), long_log.clone()));
     let versions = QueueVersions::default();
     let elsewhere = Elsewhere::new(&file);
-    let (writer, _) = Writer::start(writer, versions.clone(), elsewhere.clone(), long_log);
+    let writer = Writer::start(writer, versions.clone(), elsewhere.clone(), long_log)?;
     Ok(Db { pool: Pool::Sqlite { readers, writer, elsewhere }, versions, others: Arc::default() })
 }
 

@@ -10,12 +10,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use super::conn::Conn;
 use super::elsewhere::Elsewhere;
 use super::error::StoreError;
 use super::queue_versions::QueueVersions;
+use crate::telemetry::metrics;
 
 /// How many callers share a commit at the most; more would make the first wait for long.
 const GROUP: usize = 256;
@@ -63,15 +63,23 @@ struct Finished {
 }
 
 impl Writer {
-    /// Starts the task that owns `pool`'s only connection.
+    /// Starts the thread that owns `pool`'s only connection. A thread, because everybody who
+    /// writes waits for each of its steps: among the other tasks each step would wait its turn.
     pub(super) fn start(
         pool: SqlitePool,
         versions: QueueVersions,
         elsewhere: Elsewhere,
         long_log: Arc<AtomicBool>,
-    ) -> (Self, JoinHandle<()>) {
+    ) -> Result<Self, StoreError> {
         let (jobs, inbox) = mpsc::channel(QUEUE);
-        (Self { jobs }, tokio::spawn(run(pool, inbox, After { versions, elsewhere, long_log })))
+        let started = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let after = After { versions, elsewhere, long_log };
+            let thread = std::thread::Builder::new().name("sqlite-writer".to_owned());
+            thread.spawn(move || runtime.block_on(run(pool, inbox, after)))
+        };
+        started().map_err(|error| StoreError::Unsupported(format!("no thread for the writer: {error}")))?;
+        Ok(Self { jobs })
     }
 
     pub(super) async fn run<T, E, F>(&self, durability: Durability, work: F) -> Result<T, E>
@@ -189,22 +197,24 @@ async fn commit_group(
         execute(conn, pragma).await?;
         *synced = Some(durability);
     }
-    execute(conn, "BEGIN IMMEDIATE").await?;
     let alone = group.len() == 1;
+    execute(conn, if alone { BEGIN } else { BEGIN_GROUP }).await?;
     let mut answers = Vec::with_capacity(group.len());
     let mut anything = false;
+    let mut left = group.len();
     for job in group {
-        if !alone {
-            execute(conn, "SAVEPOINT caller").await?;
-        }
+        left -= 1;
         let finished = AssertUnwindSafe(async { (job.work)(conn).await }).catch_unwind().await;
         let keep = finished.as_ref().is_ok_and(|finished| finished.keep);
         anything |= keep;
         if !alone {
-            if !keep {
-                execute(conn, "ROLLBACK TO caller").await?;
+            match (keep, left) {
+                // The commit keeps the last.
+                (true, 0) => {}
+                (true, _) => execute(conn, KEEP_AND_NEXT).await?,
+                (false, 0) => execute(conn, TAKE_BACK).await?,
+                (false, _) => execute(conn, TAKE_BACK_AND_NEXT).await?,
             }
-            execute(conn, "RELEASE caller").await?;
         }
         match finished {
             Ok(finished) => answers.push(finished),
@@ -223,6 +233,13 @@ async fn commit_group(
     ended
 }
 
+// Each text goes to the database's thread as one: the way there costs more than what is done.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const BEGIN_GROUP: &str = "BEGIN IMMEDIATE; SAVEPOINT caller";
+const KEEP_AND_NEXT: &str = "RELEASE caller; SAVEPOINT caller";
+const TAKE_BACK: &str = "ROLLBACK TO caller";
+const TAKE_BACK_AND_NEXT: &str = "ROLLBACK TO caller; RELEASE caller; SAVEPOINT caller";
+
 /// Between two writes is the only moment when the whole log can be folded back; the next
 /// write then begins it anew, if nobody still reads from it. Waits for no reader: there will
 /// be another moment.
@@ -232,7 +249,13 @@ async fn fold_log_back(conn: &mut Conn) {
     }
 }
 
+/// The statements of a text but one.
+pub(super) fn count_more(sql: &str) {
+    metrics::db_statements(sql.bytes().filter(|byte| *byte == b';').count() as u64);
+}
+
 async fn execute(conn: &mut Conn, sql: &'static str) -> Result<(), StoreError> {
+    count_more(sql);
     on_conn!(conn, |c| sqlx::query(sql).execute(c).await.map(drop))?;
     Ok(())
 }

@@ -105,7 +105,12 @@ pub fn revoked(how: &'static str, count: usize) {
 /// A statement went to the database; those that begin and end a transaction count, too, so
 /// that on PostgreSQL this counts round trips.
 pub fn db_statement() {
-    counter!("switchyard_db_statements_total").increment(1);
+    db_statements(1);
+}
+
+/// Several went there in one text.
+pub fn db_statements(count: u64) {
+    counter!("switchyard_db_statements_total").increment(count);
 }
 
 /// What counts the answers of one kind to one route.
