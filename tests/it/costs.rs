@@ -19,12 +19,12 @@ const COSTS: [(&str, i64, i64); 11] = [
     ("empty poll", 0, 0),
     ("poll while a task is not started", 1, 1),
     ("claim of an issue task", 7, 3),
-    ("start", 5, 2),
+    ("start", 6, 2),
     ("two messages", 4, 2),
     ("usage of one model", 4, 2),
     ("usage of eight models", 4, 2),
     ("status", 1, 1),
-    ("complete", 13, 12),
+    ("complete", 13, 7),
 ];
 
 /// What a node does by its own clock may fall between two looks at the counter, so the least

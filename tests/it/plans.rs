@@ -24,7 +24,7 @@ const SMALL: [&str; 7] = [
 const ROWS: f64 = 60.0;
 
 /// Statements that may read more, by a part of their text, and why.
-const EXCUSED: [(&str, &str); 10] = [
+const EXCUSED: [(&str, &str); 11] = [
     (
         "status = 'online' AND last_seen_at <",
         "a sweep's; runtimes are few, and an index would move with every beat",
@@ -41,6 +41,10 @@ const EXCUSED: [(&str, &str); 10] = [
     ("started_at IS NOT NULL ORDER BY started_at DESC LIMIT 1", "reads an agent's runs on one issue"),
     ("ORDER BY COALESCE(completed_at, started_at, dispatched_at", "reads an agent's runs on one issue"),
     ("action = 'squad_leader_evaluated'", "reads what happened on one issue"),
+    (
+        "SELECT DISTINCT runtime_id, kind FROM pending_request",
+        "once a minute; reads what no daemon fetched yet",
+    ),
 ];
 
 /// Statements that must have been looked at, by a part of their text: what daemons ask all day.

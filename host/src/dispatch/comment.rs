@@ -10,7 +10,7 @@ use super::lifecycle::to_the_end;
 use super::permission::Principal;
 use super::route::Author;
 use super::triggers::Start;
-use super::{enqueue, escalation, followers, triggers};
+use super::{enqueue, followers, triggers};
 use crate::app::App;
 use crate::live::events::Event;
 use crate::model::actor::Actor;
@@ -21,6 +21,7 @@ use crate::model::issue::{Comment, Issue};
 use crate::model::subscriber::Subscriber;
 use crate::model::task::Task;
 use crate::model::time::Time;
+use crate::store::agent_words::{self, Spoken};
 use crate::store::batch::Ids;
 use crate::store::{Conn, StoreError, attachments, comments, issues, resolutions};
 
@@ -126,27 +127,31 @@ pub struct Posted {
 /// opens a resolved thread again. Tell of it with [`tell`].
 pub async fn insert(conn: &mut Conn, comment: Comment, uploads: Ids) -> Result<Posted, StoreError> {
     let now = comment.created_at;
-    comments::insert(conn, &comment).await?;
+    let actor = actor(&comment);
+    let Spoken { issue, follower } = if comment.author_type == "agent" {
+        agent_words::insert(conn, &comment, actor.is_some()).await?
+    } else {
+        comments::insert(conn, &comment).await?;
+        let follower = match &actor {
+            Some(actor) => {
+                let author = (actor.kind(), actor.id());
+                followers::add(conn, comment.issue_id, author, "commenter", now).await?
+            }
+            None => None,
+        };
+        Spoken { issue: issues::find(conn, comment.issue_id).await?, follower }
+    };
     let attachments = if uploads.is_empty() {
         Vec::new()
     } else {
         attachments::bind_to_comment(conn, comment.id, comment.issue_id, &uploads).await?;
         attachments::list_on_comments(conn, &Ids::of([comment.id.0])).await?
     };
-    if comment.author_type == "agent" {
-        let agent = AgentId(comment.author_id);
-        escalation::stand_down_on(conn, comment.issue_id, agent, now).await?;
-    }
     let reopened = match comment.parent_id {
         Some(_) => reopen(conn, comment.id).await?,
         None => None,
     };
-    let mut followers = Vec::new();
-    if let Some(actor) = actor(&comment) {
-        let author = (actor.kind(), actor.id());
-        followers.extend(followers::add(conn, comment.issue_id, author, "commenter", now).await?);
-    }
-    let issue = issues::find(conn, comment.issue_id).await?;
+    let followers = follower.into_iter().collect();
     Ok(Posted { comment, issue, attachments, reopened, followers })
 }
 

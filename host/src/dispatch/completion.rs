@@ -12,15 +12,7 @@ use crate::model::text::{decode_escapes, is_trivial_acknowledgement};
 use crate::model::time::{Time, nanos};
 use crate::store::batch::Ids;
 use crate::store::sessions::Reply;
-use crate::store::{Conn, StoreError, comments, task_transitions};
-
-/// Whether a completed run still owes its issue a word: the agent wrote nothing itself, and
-/// did not decide as a squad's leader that nothing needs to be said.
-pub async fn owes_comment(conn: &mut Conn, task: &Task) -> Result<bool, StoreError> {
-    let Some(issue) = task.issue_id else { return Ok(false) };
-    let since = task.started_at.unwrap_or(task.created_at);
-    Ok(!task_transitions::has_answered(conn, issue, task.agent_id, task.id, since).await?)
-}
+use crate::store::{Conn, StoreError, comments};
 
 /// What a run that wrote nothing itself printed at its end, as its issue shows it. Nothing
 /// for a mere "done" in answer to a comment.

@@ -6,11 +6,10 @@ use serde_json::Value;
 
 use super::enqueue::{self, EnqueueError, Fallback, IssueRun};
 use super::route::Run;
-use crate::model::ids::{AgentId, IssueId, TaskId};
 use crate::model::issue::Issue;
 use crate::model::task::Task;
 use crate::model::time::Time;
-use crate::store::{Conn, StoreError, escalations, tokens, workspaces};
+use crate::store::{Conn, workspaces};
 
 /// How long the one who is asked has, unless the workspace says otherwise.
 const PATIENCE: i64 = 300;
@@ -40,25 +39,6 @@ pub async fn insert_issue_run(
         }
     }
     Ok(primary)
-}
-
-/// Ends what stands by for any task of an agent on an issue where it has spoken.
-pub async fn stand_down_on(
-    conn: &mut Conn,
-    issue: IssueId,
-    agent: AgentId,
-    now: Time,
-) -> Result<(), StoreError> {
-    let ended = escalations::cancel_on(conn, issue, agent, now).await?;
-    revoke(conn, &ended).await
-}
-
-/// One that was handed out already has a token.
-async fn revoke(conn: &mut Conn, ended: &[TaskId]) -> Result<(), StoreError> {
-    for task in ended {
-        tokens::delete_of_task(conn, *task).await?;
-    }
-    Ok(())
 }
 
 /// What a workspace's settings say; `None` when nobody stands by there.

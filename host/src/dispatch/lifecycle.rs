@@ -24,6 +24,7 @@ use crate::model::task::Task;
 use crate::model::time::Time;
 use crate::store::sessions::Reply;
 use crate::store::task_transitions::Aftermath;
+use crate::store::tasks::Completed;
 use crate::store::{Conn, StoreError, agents, sessions, task_transitions, tasks, tokens};
 use crate::telemetry::metrics;
 
@@ -221,9 +222,8 @@ async fn completed(
 ) -> Result<Option<End>, StoreError> {
     agents::lock(conn, task.agent_id).await?;
     let (session_id, work_dir) = (done.session_id.as_deref(), done.work_dir.as_deref());
-    let Some(task) = tasks::complete(conn, task.id, &done.result, session_id, work_dir, now).await? else {
-        return too_late(conn, task.id).await;
-    };
+    let completed = tasks::complete(conn, task.id, &done.result, session_id, work_dir, now).await?;
+    let Some(Completed { task, has_answered }) = completed else { return too_late(conn, task.id).await };
     if let Some(chat) = task.chat_session_id {
         // In the same transaction, so that the next turn cannot start from the old place.
         sessions::merge_pointer(conn, chat, session_id, work_dir, task.runtime_id, now).await?;
@@ -233,19 +233,19 @@ async fn completed(
         sessions::insert_reply(conn, reply).await?;
     }
     let posted = match comment {
-        Some(word) if completion::owes_comment(conn, &task).await? => {
-            completion::insert(conn, workspace_id, &task, word, now).await?
-        }
+        // Nor does it owe one whose agent wrote something itself, or decided as a squad's leader
+        // that nothing needs to be said.
+        Some(word) if !has_answered => completion::insert(conn, workspace_id, &task, word, now).await?,
         _ => None,
     };
     let told = quick_create::completed(conn, &task, now).await?;
-    let Aftermath { is_first, waiting: wake } = task_transitions::complete_around(conn, &task, now).await?;
+    let around = task_transitions::complete_around(conn, &task, now).await?;
+    let Aftermath { is_first, waiting: wake, agent } = around;
     if let Some(issue) = task.issue_id.filter(|_| is_first) {
         metrics::issue_executed(task.source());
         tracing::info!(issue.id = %issue, "a first task was completed on an issue");
     }
     let runs = autopilot_follow::task(conn, &task, now).await?;
-    let agent = agents::reconcile_status(conn, task.agent_id, now).await?;
     Ok(Some(End { task, effects: Some(Effects { posted, told, reply, retry: None, agent, runs, wake }) }))
 }
 

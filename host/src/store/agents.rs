@@ -193,16 +193,21 @@ pub async fn lock(conn: &mut Conn, id: AgentId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Sets the status from the queue: `working` while anything is in flight, else `idle`.
-/// Gives the agent as it is now. Needs the row locked.
-pub async fn reconcile_status(conn: &mut Conn, id: AgentId, now: Time) -> Result<Option<Agent>, StoreError> {
-    const SQL: &str = concat!(
+/// Sets the status of agent `$1` from the queue at `$2`.
+macro_rules! status_from_queue {
+    () => {
         "UPDATE agent SET updated_at = $2, status = CASE WHEN EXISTS (SELECT 1 FROM agent_task_queue t
             WHERE t.agent_id = agent.id AND t.status IN ('dispatched', 'running', 'waiting_local_directory'))
             THEN 'working' ELSE 'idle' END
-        WHERE id = $1 RETURNING ",
-        agent_columns!()
-    );
+        WHERE id = $1"
+    };
+}
+pub(super) use status_from_queue;
+
+/// Sets the status from the queue: `working` while anything is in flight, else `idle`.
+/// Gives the agent as it is now. Needs the row locked.
+pub async fn reconcile_status(conn: &mut Conn, id: AgentId, now: Time) -> Result<Option<Agent>, StoreError> {
+    const SQL: &str = concat!(status_from_queue!(), " RETURNING ", agent_columns!());
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL).bind(id).bind(now).fetch_optional(c).await)?)
 }
 

@@ -81,29 +81,39 @@ pub async fn list(
     }?)
 }
 
+macro_rules! insert_comment {
+    () => {
+        "INSERT INTO comment (id, issue_id, workspace_id, author_type, author_id, content, type, parent_id, \
+         source_task_id, resolved_at, resolved_by_type, resolved_by_id, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+    };
+}
+pub(super) use insert_comment;
+
+macro_rules! bind_comment {
+    ($query:expr, $comment:expr) => {
+        $query
+            .bind($comment.id)
+            .bind($comment.issue_id)
+            .bind($comment.workspace_id)
+            .bind(&$comment.author_type)
+            .bind($comment.author_id)
+            .bind(&$comment.content)
+            .bind(&$comment.kind)
+            .bind($comment.parent_id)
+            .bind($comment.source_task_id)
+            .bind($comment.resolved_at)
+            .bind(&$comment.resolved_by_type)
+            .bind($comment.resolved_by_id)
+            .bind($comment.created_at)
+            .bind($comment.updated_at)
+    };
+}
+pub(super) use bind_comment;
+
 pub async fn insert(conn: &mut Conn, comment: &Comment) -> Result<(), StoreError> {
-    const SQL: &str =
-        "INSERT INTO comment (id, issue_id, workspace_id, author_type, author_id, content, type, parent_id,
-        source_task_id, resolved_at, resolved_by_type, resolved_by_id, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-    on_conn!(conn, |c| sqlx::query(SQL)
-        .bind(comment.id)
-        .bind(comment.issue_id)
-        .bind(comment.workspace_id)
-        .bind(&comment.author_type)
-        .bind(comment.author_id)
-        .bind(&comment.content)
-        .bind(&comment.kind)
-        .bind(comment.parent_id)
-        .bind(comment.source_task_id)
-        .bind(comment.resolved_at)
-        .bind(&comment.resolved_by_type)
-        .bind(comment.resolved_by_id)
-        .bind(comment.created_at)
-        .bind(comment.updated_at)
-        .execute(c)
-        .await
-        .map(drop))?;
+    const SQL: &str = insert_comment!();
+    on_conn!(conn, |c| bind_comment!(sqlx::query(SQL), comment).execute(c).await.map(drop))?;
     Ok(())
 }
 

@@ -1,26 +1,32 @@
 //! Tasks that stand by for another, ended when they are not needed.
 
-use super::{Conn, StoreError};
-use crate::model::ids::{AgentId, IssueId, TaskId};
-use crate::model::time::Time;
-
-/// Ends what stands by for any task of one agent on one issue: it has spoken. One that runs
-/// already goes on. Gives those that ended.
-pub async fn cancel_on(
-    conn: &mut Conn,
-    issue: IssueId,
-    primary_agent: AgentId,
-    now: Time,
-) -> Result<Vec<TaskId>, StoreError> {
-    const SQL: &str =
-        "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $3, prepare_lease_expires_at = NULL
-        WHERE status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory')
-            AND escalation_for_task_id IN
-                (SELECT p.id FROM agent_task_queue p WHERE p.issue_id = $1 AND p.agent_id = $2) RETURNING id";
-    Ok(on_conn!(conn, |c| sqlx::query_scalar(SQL)
-        .bind(issue)
-        .bind(primary_agent)
-        .bind(now)
-        .fetch_all(c)
-        .await)?)
+/// What stands by on an issue for a task of an agent, and does not run yet. The one it stands by
+/// for is on the same issue. SQLite is told by which index.
+macro_rules! standing_by {
+    ($issue:literal, $agent:literal) => {
+        concat!(
+            "issue_id = ",
+            $issue,
+            " AND escalation_for_task_id IS NOT NULL
+            AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory')
+            AND (SELECT p.agent_id FROM agent_task_queue p
+                WHERE p.id = agent_task_queue.escalation_for_task_id) = ",
+            $agent
+        )
+    };
 }
+pub(super) use standing_by;
+
+macro_rules! end_standing_by {
+    ($by:literal, $issue:literal, $agent:literal, $now:literal) => {
+        concat!(
+            "UPDATE agent_task_queue ",
+            $by,
+            " SET status = 'cancelled', prepare_lease_expires_at = NULL, completed_at = ",
+            $now,
+            " WHERE ",
+            standing_by!($issue, $agent)
+        )
+    };
+}
+pub(super) use end_standing_by;

@@ -20,6 +20,7 @@ pub mod activities;
 pub mod agent_activity;
 pub mod agent_skills;
 pub mod agent_targets;
+pub mod agent_words;
 pub mod agents;
 pub mod attachments;
 pub mod audit;

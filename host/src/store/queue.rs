@@ -38,7 +38,7 @@ pub async fn list_due(conn: &mut Conn, runtime: RuntimeId, now: Time) -> Result<
 /// Deferred becomes queued, unless the pending slot of its issue and agent is taken.
 pub async fn promote(conn: &mut Conn, id: TaskId) -> Result<Option<Task>, StoreError> {
     const SQL: &str = concat!(
-        "UPDATE agent_task_queue SET status = 'queued' WHERE id = $1 AND status = 'deferred'
+        "UPDATE agent_task_queue SET status = 'queued' WHERE id = $1 AND status || '' = 'deferred'
             AND NOT EXISTS (SELECT 1 FROM agent_task_queue p WHERE p.issue_id = agent_task_queue.issue_id
                 AND p.agent_id = agent_task_queue.agent_id AND p.status IN ('queued', 'dispatched'))
         RETURNING ",
@@ -201,7 +201,7 @@ macro_rules! next_of_runtime {
         concat!(
             "UPDATE agent_task_queue SET status = 'dispatched', dispatched_at = $2, prepare_lease_expires_at = $3,
                 claim_epoch = claim_epoch + 1, error = NULL
-            WHERE status = 'queued' AND id = (",
+            WHERE status || '' = 'queued' AND id = (",
             first_by_agent!($engine, "$1", $locked),
             ") RETURNING ",
             task_columns!()
@@ -351,7 +351,7 @@ pub async fn put_back(
 ) -> Result<Option<Task>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE agent_task_queue SET status = 'queued', dispatched_at = NULL, prepare_lease_expires_at = NULL, error = $3
-        WHERE id = $1 AND claim_epoch = $2 AND status = 'dispatched' RETURNING ",
+        WHERE id = $1 AND claim_epoch = $2 AND status || '' = 'dispatched' RETURNING ",
         task_columns!()
     );
     let task: Option<Task> =

@@ -1,10 +1,15 @@
 //! Tasks: reading them, queueing them, and each transition as one guarded statement that
 //! says by its answer whether it happened.
+//!
+//! A guard beside a task's id is written `status || ''`, so that PostgreSQL takes no partial index
+//! for it: while little is in flight such an index looks as good as the key, and a plan that has it
+//! goes on to read all of it when much is.
 
 use serde_json::Value;
 
 use super::queue_versions::Entered;
-use super::{Conn, StoreError, tokens};
+use super::writer::count_more;
+use super::{Conn, StoreError};
 use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId, WorkspaceId};
 use crate::model::status::TaskStatus;
 use crate::model::task::{NewTask, Task};
@@ -209,15 +214,28 @@ pub async fn has_pending(conn: &mut Conn, issue: IssueId, agent: AgentId) -> Res
 
 /// Dispatched or waiting becomes running, and what stood by for it ends with its tokens: all that
 /// stands by in case the task never starts, or in case the one never did that it is a retry of.
-/// What stands by and runs already goes on. One statement on PostgreSQL. `None` when it was
+/// What stands by and runs already goes on. One round trip. `None` when it was
 /// neither; else also who provides the runtime.
 pub async fn start(
     conn: &mut Conn,
     id: TaskId,
     now: Time,
 ) -> Result<Option<(Task, Option<String>)>, StoreError> {
-    const STARTED: &str = concat!(begin!(), " RETURNING ", task_columns!(), ", ", provider!());
-    const STOOD_BY: &str = concat!(stand_down!(), " RETURNING id");
+    const SQLITE: &str = concat!(
+        begin!(),
+        " RETURNING ",
+        task_columns!(),
+        ", ",
+        provider!(),
+        "; DELETE FROM task_token WHERE task_id IN (SELECT id FROM agent_task_queue WHERE ",
+        stands_by!(),
+        ") AND ",
+        has_begun!(),
+        "; ",
+        stand_down!(),
+        " AND ",
+        has_begun!()
+    );
     const POSTGRES: &str = concat!(
         "WITH started AS (",
         begin!(),
@@ -233,24 +251,19 @@ pub async fn start(
         task_columns!(),
         ", provider FROM started"
     );
-    let sql = by_engine!(conn, sqlite: STARTED, postgres: POSTGRES);
-    let started: Option<Started> =
-        on_conn!(conn, |c| sqlx::query_as(sql).bind(id).bind(now).fetch_optional(c).await)?;
-    if started.is_some() && matches!(conn, Conn::Sqlite(_)) {
-        let ended: Vec<TaskId> =
-            on_conn!(conn, |c| sqlx::query_scalar(STOOD_BY).bind(id).bind(now).fetch_all(c).await)?;
-        for task in ended {
-            tokens::delete_of_task(conn, task).await?;
-        }
-    }
-    Ok(started.map(|Started { task, provider }| (task, provider)))
+    let sql = by_engine!(conn, sqlite: SQLITE, postgres: POSTGRES);
+    count_more(sql);
+    // All rows, because SQLite goes no further than what is asked for.
+    let mut started: Vec<Started> =
+        on_conn!(conn, |c| sqlx::query_as(sql).bind(id).bind(now).fetch_all(c).await)?;
+    Ok(started.pop().map(|Started { task, provider }| (task, provider)))
 }
 
 macro_rules! begin {
     () => {
         "UPDATE agent_task_queue SET status = 'running', started_at = $2, wait_reason = NULL,
             prepare_lease_expires_at = NULL
-        WHERE id = $1 AND status IN ('dispatched', 'waiting_local_directory')"
+        WHERE id = $1 AND status || '' IN ('dispatched', 'waiting_local_directory')"
     };
 }
 use begin;
@@ -262,14 +275,33 @@ macro_rules! provider {
 }
 use provider;
 
-macro_rules! stand_down {
+macro_rules! stands_by {
     () => {
-        "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $2, prepare_lease_expires_at = NULL
-        WHERE escalation_for_task_id IN ($1, (SELECT p.parent_task_id FROM agent_task_queue p WHERE p.id = $1))
+        "escalation_for_task_id IN ($1, (SELECT p.parent_task_id FROM agent_task_queue p WHERE p.id = $1))
             AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory')"
     };
 }
+use stands_by;
+
+macro_rules! stand_down {
+    () => {
+        concat!(
+            "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $2, prepare_lease_expires_at = NULL
+            WHERE ",
+            stands_by!()
+        )
+    };
+}
 use stand_down;
+
+/// Whether the statement before made it run.
+macro_rules! has_begun {
+    () => {
+        "EXISTS (SELECT 1 FROM agent_task_queue b WHERE b.id = $1 AND b.status || '' = 'running'
+            AND b.started_at = $2)"
+    };
+}
+use has_begun;
 
 struct Started {
     task: Task,
@@ -287,6 +319,25 @@ where
     }
 }
 
+/// A task that was completed just now.
+pub struct Completed {
+    pub task: Task,
+    /// Whether the agent itself wrote on the issue since the run began, or recorded as a squad's
+    /// leader that this very run needs no word.
+    pub has_answered: bool,
+}
+
+impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Completed
+where
+    Task: sqlx::FromRow<'r, R>,
+    &'static str: sqlx::ColumnIndex<R>,
+    bool: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { task: Task::from_row(row)?, has_answered: row.try_get("has_answered")? })
+    }
+}
+
 /// Running becomes completed. A pinned session or directory survives an empty one. `None`
 /// when it was not running.
 pub async fn complete(
@@ -296,20 +347,28 @@ pub async fn complete(
     session_id: Option<&str>,
     work_dir: Option<&str>,
     now: Time,
-) -> Result<Option<Task>, StoreError> {
+) -> Result<Option<Completed>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE agent_task_queue SET status = 'completed', completed_at = $2, result = $3,
             session_id = COALESCE($4, session_id), work_dir = COALESCE($5, work_dir),
             prepare_lease_expires_at = NULL
-        WHERE id = $1 AND status = 'running' RETURNING ",
-        task_columns!()
+        WHERE id = $1 AND status || '' = 'running' RETURNING ",
+        task_columns!(),
+        ", EXISTS (SELECT 1 FROM comment c WHERE c.issue_id = agent_task_queue.issue_id AND c.author_type = 'agent'
+                AND c.author_id = agent_task_queue.agent_id
+                AND c.created_at >= COALESCE(agent_task_queue.started_at, agent_task_queue.created_at))
+            OR EXISTS (SELECT 1 FROM activity_log l WHERE l.issue_id = agent_task_queue.issue_id
+                AND l.action = 'squad_leader_evaluated' AND l.details ->> 'task_id' = $6
+                AND l.details ->> 'outcome' = 'no_action') AS has_answered"
     );
+    let text = id.to_string();
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
         .bind(id)
         .bind(now)
         .bind(result)
         .bind(session_id)
         .bind(work_dir)
+        .bind(&text)
         .fetch_optional(c)
         .await)?)
 }
@@ -328,7 +387,7 @@ pub async fn fail(
         "UPDATE agent_task_queue SET status = 'failed', completed_at = $2, error = $3, failure_reason = $4,
             session_id = COALESCE($5, session_id), work_dir = COALESCE($6, work_dir),
             wait_reason = NULL, prepare_lease_expires_at = NULL
-        WHERE id = $1 AND status IN ('dispatched', 'running', 'waiting_local_directory') RETURNING ",
+        WHERE id = $1 AND status || '' IN ('dispatched', 'running', 'waiting_local_directory') RETURNING ",
         task_columns!()
     );
     Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
@@ -346,7 +405,7 @@ pub async fn fail(
 pub async fn cancel(conn: &mut Conn, id: TaskId, now: Time) -> Result<Option<Task>, StoreError> {
     const SQL: &str = concat!(
         "UPDATE agent_task_queue SET status = 'cancelled', completed_at = $2, prepare_lease_expires_at = NULL
-        WHERE id = $1 AND status IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory', 'running')
+        WHERE id = $1 AND status || '' IN ('deferred', 'queued', 'dispatched', 'waiting_local_directory', 'running')
         RETURNING ",
         task_columns!()
     );

@@ -60,7 +60,7 @@ impl Gateway {
         work().await;
         let end = self.mark().await;
         let lines = self.log_from(begin);
-        lines.iter().take(end - begin).filter_map(|line| self.statement(line)).collect()
+        lines.iter().take(end - begin).flat_map(|line| self.statements(line)).collect()
     }
 
     /// Has the gateway log a line that nothing else logs, and gives its place.
@@ -83,25 +83,36 @@ impl Gateway {
         tokio::time::timeout(PATIENCE, find()).await.expect("requests are logged")
     }
 
-    fn statement(&self, line: &str) -> Option<Statement> {
+    /// What a line tells of; SQLite is sent several statements as one text.
+    fn statements(&self, line: &str) -> Vec<Statement> {
+        let all = self.told(line).unwrap_or_default();
+        let verbs = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"];
+        let is_work = |statement: &Statement| {
+            let verb = statement.text.split_whitespace().next().unwrap_or_default().to_uppercase();
+            verbs.contains(&verb.as_str())
+        };
+        all.into_iter().filter(is_work).collect()
+    }
+
+    fn told(&self, line: &str) -> Option<Vec<Statement>> {
         let line: Value = serde_json::from_str(line).ok()?;
         let fields = &line["fields"];
-        let statement = match (self.engine, line["target"].as_str()?) {
+        match (self.engine, line["target"].as_str()?) {
             (Engine::Sqlite, "sqlx::query") => {
                 let texts =
                     [&fields["db.statement"], &fields["summary"]].map(|text| text.as_str().unwrap().trim());
                 let text = texts.into_iter().find(|text| !text.is_empty())?;
-                Statement { text: text.to_owned(), plan: None }
+                let each = text.split(';').map(|text| Statement { text: text.trim().to_owned(), plan: None });
+                Some(each.collect())
             }
             (Engine::Postgres, "sqlx::postgres::notice") => {
                 let (_, plan) = fields["message"].as_str()?.split_once("plan:\n")?;
                 let plan: Value = serde_json::from_str(plan).unwrap();
-                Statement { text: plan["Query Text"].as_str().unwrap().to_owned(), plan: Some(plan) }
+                let text = plan["Query Text"].as_str().unwrap().to_owned();
+                Some(vec![Statement { text, plan: Some(plan) }])
             }
-            _ => return None,
-        };
-        let verb = statement.text.split_whitespace().next().unwrap_or_default().to_uppercase();
-        ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&verb.as_str()).then_some(statement)
+            _ => None,
+        }
     }
 
     /// How the statement reaches the rows of each table, as the database would go about it now; on
