@@ -54,7 +54,8 @@ lint: toolchain ## Clippy on everything, warnings are errors
 fmt: ## Check the formatting
 	$(CARGO) fmt --all --check
 
-check: fmt lint test sim ## All of CI, in order
+check: SEEDS = 600
+check: fmt lint test sim ## All of CI, in order; the simulation with SEEDS=600
 
 clean: ## Remove what was built
 	$(CARGO) clean
