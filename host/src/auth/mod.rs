@@ -7,7 +7,7 @@ pub mod revocation;
 pub mod secret;
 pub mod token;
 
-use std::future::{Future, ready};
+use std::future::ready;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -232,7 +232,8 @@ impl Auth {
     }
 
     async fn vouched_for(&self, token: &str) -> Result<Identity, AuthError> {
-        match self.cloud.verify(token).await {
+        // On the heap, because nearly nobody comes here: every request would carry it along.
+        match Box::pin(self.cloud.verify(token)).await {
             Ok(user_id) => Ok(Identity::User { user_id }),
             Err(error) => Err(match *error {
                 CloudError::Invalid => AuthError::Invalid,
@@ -243,36 +244,45 @@ impl Auth {
 
     async fn daemon(&self, token: &str) -> Result<Identity, AuthError> {
         let hash = token::hash(token);
-        let found = self.remembered(hash.clone(), async {
-            let (now, as_of) = (self.clock.now(), self.pulse.now());
-            let found = self
-                .asked(&hash, move |c, hash| {
-                    Box::pin(async move { tokens::find_daemon(c, &hash, now).await })
-                })
-                .await?;
-            Ok(found.map(|found| Remembered {
-                identity: Identity::Daemon { workspace_id: found.workspace_id, daemon_id: found.daemon_id },
-                expires_at: Some(found.expires_at),
-                as_of,
-            }))
-        });
+        let find = || -> BoxFuture<'_, _> {
+            Box::pin(async {
+                let (now, as_of) = (self.clock.now(), self.pulse.now());
+                let found = self
+                    .asked(&hash, move |c, hash| {
+                        Box::pin(async move { tokens::find_daemon(c, &hash, now).await })
+                    })
+                    .await?;
+                Ok(found.map(|found| Remembered {
+                    identity: Identity::Daemon {
+                        workspace_id: found.workspace_id,
+                        daemon_id: found.daemon_id,
+                    },
+                    expires_at: Some(found.expires_at),
+                    as_of,
+                }))
+            })
+        };
+        let found = self.remembered(hash.clone(), find);
         found.await?.ok_or(AuthError::InvalidDaemon)
     }
 
     async fn personal(&self, token: &str) -> Result<Identity, AuthError> {
         let hash = token::hash(token);
-        let found = self.remembered(hash.clone(), async {
-            let (now, as_of) = (self.clock.now(), self.pulse.now());
-            let found = self
-                .asked(&hash, move |c, hash| {
-                    Box::pin(async move { tokens::find_personal(c, &hash, now).await })
-                })
-                .await?;
-            let Some(found) = found else { return Ok(None) };
-            self.touch(hash.clone(), now);
-            let identity = Identity::User { user_id: found.user_id };
-            Ok(Some(Remembered { identity, expires_at: found.expires_at, as_of }))
-        });
+        let find = || -> BoxFuture<'_, _> {
+            Box::pin(async {
+                let (now, as_of) = (self.clock.now(), self.pulse.now());
+                let found = self
+                    .asked(&hash, move |c, hash| {
+                        Box::pin(async move { tokens::find_personal(c, &hash, now).await })
+                    })
+                    .await?;
+                let Some(found) = found else { return Ok(None) };
+                self.touch(hash.clone(), now);
+                let identity = Identity::User { user_id: found.user_id };
+                Ok(Some(Remembered { identity, expires_at: found.expires_at, as_of }))
+            })
+        };
+        let found = self.remembered(hash.clone(), find);
         found.await?.ok_or(AuthError::Invalid)
     }
 
@@ -315,10 +325,10 @@ impl Auth {
     }
 
     /// What the cache says of a token, or else the database. Only a yes is remembered.
-    async fn remembered(
+    async fn remembered<'f>(
         &self,
         hash: String,
-        find: impl Future<Output = Result<Option<Remembered>, StoreError>> + Send,
+        find: impl FnOnce() -> BoxFuture<'f, Result<Option<Remembered>, StoreError>> + Send,
     ) -> Result<Option<Identity>, StoreError> {
         let holds = |known: &Remembered| {
             known.expires_at.is_none_or(|at| at > self.clock.now()) && self.pulse.vouches_for(known.as_of)
@@ -332,7 +342,7 @@ impl Auth {
             if entry.is_some_and(|entry| holds(entry.value())) {
                 return Ok(Op::Nop);
             }
-            Ok::<_, StoreError>(find.await?.map_or(Op::Remove, Op::Put))
+            Ok::<_, StoreError>(find().await?.map_or(Op::Remove, Op::Put))
         }));
         let found = found.await?;
         Ok(kept(found).map(|known| known.identity))

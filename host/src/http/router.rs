@@ -24,10 +24,30 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      connect-src 'self' wss:; frame-ancestors 'none'; object-src 'none'; base-uri 'self'; form-action 'self'",
 );
 
+/// What every request goes through, outermost first. A macro, because the type cannot be named.
+///
+/// Put on routes as one layer: each layer by itself is another box around every route, and a
+/// request clones all boxes that are within each.
+macro_rules! common {
+    () => {
+        (
+            from_fn(unread::take_in),
+            from_fn(observe::requests),
+            SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+            CatchPanicLayer::custom(|_| {
+                tracing::error!("a handler panicked");
+                axum::response::IntoResponse::into_response(axum::http::StatusCode::INTERNAL_SERVER_ERROR)
+            }),
+            DefaultBodyLimit::max(BODY_LIMIT),
+        )
+    };
+}
+
 /// What daemons and people reach.
 pub fn public(app: App) -> Router {
     let cors = cors::layer(&app.flags.allowed_origins);
-    common(routes().clone().layer(cors).layer(Extension(app.clone()))).with_state(app)
+    let routes = routes().clone().layer((common!(), Extension(app.clone()), cors));
+    routes.with_state(app)
 }
 
 /// The tree of routes with the document that describes it. It is the same for every gateway of
@@ -68,20 +88,5 @@ pub fn admin(app: App) -> Router {
         .merge(metrics)
         .nest("/admin", operators)
         .fallback(guard::page_not_found);
-    common(router).with_state(app)
-}
-
-fn common(router: Router<App>) -> Router<App> {
-    router
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(CatchPanicLayer::custom(|_| {
-            tracing::error!("a handler panicked");
-            axum::response::IntoResponse::into_response(axum::http::StatusCode::INTERNAL_SERVER_ERROR)
-        }))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CONTENT_SECURITY_POLICY,
-            CONTENT_SECURITY_POLICY,
-        ))
-        .layer(from_fn(observe::requests))
-        .layer(from_fn(unread::take_in))
+    router.layer(common!()).with_state(app)
 }

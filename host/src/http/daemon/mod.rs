@@ -64,9 +64,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(gc::task));
     document::guarded(&mut routes.get_openapi_mut().paths, Guard::Daemon);
     let routes = routes
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .fallback(guard::page_not_found)
-        .layer(from_fn(guard::daemon_plane));
+        .layer((from_fn(guard::daemon_plane), DefaultBodyLimit::max(BODY_LIMIT)));
     OpenApiRouter::new().nest("/api/daemon", routes)
 }
 

@@ -131,9 +131,7 @@ pub fn mount(prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App>
 /// As [`mount`], with the workspace from a header or the query.
 pub fn mount_scoped(prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
     document::guarded(&mut routes.get_openapi_mut().paths, Guard::Workspace);
-    let routes = routes
-        .fallback(guard::page_not_found)
-        .layer(from_fn(guard::scoped))
-        .layer(from_fn(guard::user_plane));
+    let routes =
+        routes.fallback(guard::page_not_found).layer((from_fn(guard::user_plane), from_fn(guard::scoped)));
     OpenApiRouter::new().nest(prefix, routes)
 }
