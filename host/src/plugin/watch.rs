@@ -75,9 +75,14 @@ async fn run(plugins: Plugins) {
 }
 
 async fn apply(plugins: &Plugins, path: &Path) {
-    let Ok(text) = tokio::fs::read_to_string(path).await else {
-        tracing::error!(path = %path.display(), "the plugin document cannot be read; nothing changed");
-        return;
+    let text = match tokio::fs::read_to_string(path).await {
+        Ok(text) => text,
+        // It was there a moment ago: it is being replaced, and is looked at again, or the gateway
+        // stops and reads no more files.
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "the plugin document cannot be read; nothing changed");
+            return;
+        }
     };
     let sent = Sent { text, format: DocumentFormat::Toml, origin: Origin::File };
     loop {
