@@ -109,11 +109,19 @@ impl Rows {
 
     /// Every task, oldest first.
     pub async fn all(&mut self) -> Vec<Row> {
-        match self {
+        let rows = match self {
             Self::Sqlite(conn) => sqlx::query_as(ALL).fetch_all(conn).await,
             Self::Postgres(conn) => sqlx::query_as(ALL).fetch_all(conn).await,
-        }
-        .unwrap()
+        };
+        let row = |(id, agent_id, runtime_id, issue_id, status, error)| Row {
+            id,
+            agent_id,
+            runtime_id,
+            issue_id,
+            status,
+            error,
+        };
+        rows.unwrap().into_iter().map(row).collect()
     }
 
     /// What no honest code does: writes a status, at the most asking for the one before. A

@@ -15,26 +15,6 @@ pub struct Row {
     pub error: Option<String>,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Row
-where
-    &'static str: sqlx::ColumnIndex<R>,
-    Uuid: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    Option<Uuid>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            agent_id: row.try_get("agent_id")?,
-            runtime_id: row.try_get("runtime_id")?,
-            issue_id: row.try_get("issue_id")?,
-            status: row.try_get("status")?,
-            error: row.try_get("error")?,
-        })
-    }
-}
-
 impl Row {
     pub fn is_in_flight(&self) -> bool {
         matches!(self.status.as_str(), "dispatched" | "running" | "waiting_local_directory")

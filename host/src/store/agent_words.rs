@@ -1,9 +1,9 @@
 //! What an agent says on an issue, with all that follows from it: one round trip to either database.
 
 use super::comments::{bind_comment, insert_comment};
+use super::conn::count_more;
 use super::escalations::{end_standing_by, standing_by};
 use super::issues::issue_columns;
-use super::writer::count_more;
 use super::{Conn, StoreError};
 use crate::model::issue::{Comment, Issue};
 use crate::model::subscriber::Subscriber;
@@ -21,16 +21,7 @@ struct Row {
     is_new_follower: bool,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Row
-where
-    Issue: sqlx::FromRow<'r, R>,
-    &'static str: sqlx::ColumnIndex<R>,
-    bool: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self { issue: Issue::from_row(row)?, is_new_follower: row.try_get("is_new_follower")? })
-    }
-}
+from_row!(Row { is_new_follower; issue });
 
 const KIND: &str = "agent";
 const REASON: &str = "commenter";

@@ -84,22 +84,7 @@ pub(super) struct EndedRun {
     error: Option<String>,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for EndedRun
-where
-    PriorSession: sqlx::FromRow<'r, R>,
-    &'static str: sqlx::ColumnIndex<R>,
-    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            session: PriorSession::from_row(row)?,
-            status: row.try_get("status")?,
-            failure_reason: row.try_get("failure_reason")?,
-            error: row.try_get("error")?,
-        })
-    }
-}
+from_row!(EndedRun { status, failure_reason, error; session });
 
 /// The latest run on the issue whose session may be resumed: completed, or failed for a
 /// reason that is not in the session itself.

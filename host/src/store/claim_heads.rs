@@ -48,21 +48,7 @@ pub struct Head {
     pub owner_id: UserId,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Head
-where
-    Task: sqlx::FromRow<'r, R>,
-    &'static str: sqlx::ColumnIndex<R>,
-    WorkspaceId: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    UserId: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            task: Task::from_row(row)?,
-            workspace_id: row.try_get("workspace_id")?,
-            owner_id: row.try_get("owner_id")?,
-        })
-    }
-}
+from_row!(Head { workspace_id, owner_id; task });
 
 /// Each runtime is asked for once, and each agent gives one task at the most. All or
 /// nothing: an error takes back every claim of the group.

@@ -136,6 +136,11 @@ macro_rules! on_conn {
     }};
 }
 
+/// Counts the statements of a text that holds several but for the first, which [`on_conn!`] counts.
+pub(super) fn count_more(sql: &str) {
+    metrics::db_statements(sql.bytes().filter(|byte| *byte == b';').count() as u64);
+}
+
 /// Picks a query's text where the engines truly differ.
 macro_rules! by_engine {
     ($conn:expr, sqlite: $sqlite:expr, postgres: $postgres:expr $(,)?) => {
@@ -146,17 +151,21 @@ macro_rules! by_engine {
     };
 }
 
-/// Makes a `model` struct readable from a row of either database, column for field.
+/// Makes a `model` struct readable from a row of either database, column for field. Fields after a
+/// semicolon are read from the whole row, as structs of their own.
 macro_rules! from_row {
-    ($type:ty { $($field:ident $(= $column:literal)?),* $(,)? }) => {
-        from_row!(@one sqlx::sqlite::SqliteRow, $type { $($field $(= $column)?),* });
-        from_row!(@one sqlx::postgres::PgRow, $type { $($field $(= $column)?),* });
+    ($type:ty { $($field:ident $(= $column:literal)?),* $(,)? $(; $($part:ident),+)? }) => {
+        from_row!(@one sqlx::sqlite::SqliteRow, $type { $($field $(= $column)?),* ; $($($part),+)? });
+        from_row!(@one sqlx::postgres::PgRow, $type { $($field $(= $column)?),* ; $($($part),+)? });
     };
-    (@one $row:ty, $type:ty { $($field:ident $(= $column:literal)?),* }) => {
+    (@one $row:ty, $type:ty { $($field:ident $(= $column:literal)?),* ; $($part:ident),* }) => {
         impl<'r> sqlx::FromRow<'r, $row> for $type {
             fn from_row(row: &'r $row) -> Result<Self, sqlx::Error> {
                 use sqlx::Row;
-                Ok(Self { $($field: row.try_get(from_row!(@column $field $(= $column)?))?,)* })
+                Ok(Self {
+                    $($field: row.try_get(from_row!(@column $field $(= $column)?))?,)*
+                    $($part: sqlx::FromRow::from_row(row)?,)*
+                })
             }
         }
     };

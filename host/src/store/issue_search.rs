@@ -30,17 +30,7 @@ pub struct Hit {
     pub total: i64,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Hit
-where
-    Issue: sqlx::FromRow<'r, R>,
-    &'static str: sqlx::ColumnIndex<R>,
-    i32: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self { issue: Issue::from_row(row)?, tier: row.try_get("tier")?, total: row.try_get("total")? })
-    }
-}
+from_row!(Hit { tier, total; issue });
 
 /// All words of the search are in a text. `$op` is how the engine looks for one.
 macro_rules! all_words {

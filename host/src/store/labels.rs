@@ -15,16 +15,7 @@ pub struct Labelled {
     pub label: Label,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Labelled
-where
-    Label: sqlx::FromRow<'r, R>,
-    &'static str: sqlx::ColumnIndex<R>,
-    IssueId: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self { issue_id: row.try_get("issue_id")?, label: Label::from_row(row)? })
-    }
-}
+from_row!(Labelled { issue_id; label });
 
 /// The labels of a workspace, by name.
 pub async fn list(conn: &mut Conn, workspace: WorkspaceId) -> Result<Vec<Label>, StoreError> {

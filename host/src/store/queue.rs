@@ -271,19 +271,14 @@ pub struct Prospect {
     pub at_rest: bool,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Looked
-where
-    &'static str: sqlx::ColumnIndex<R>,
-    RuntimeId: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    bool: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        let prospect = Prospect { claimable: row.try_get("claimable")?, at_rest: row.try_get("at_rest")? };
-        Ok(Self(row.try_get("runtime_id")?, prospect))
-    }
+from_row!(Prospect { claimable, at_rest });
+
+struct Looked {
+    runtime_id: RuntimeId,
+    prospect: Prospect,
 }
 
-struct Looked(RuntimeId, Prospect);
+from_row!(Looked { runtime_id; prospect });
 
 /// The fence keeps PostgreSQL from reading a whole index once instead of a runtime's part of it
 /// a few times; an order, which means nothing, from another index than the one that has it.
@@ -338,7 +333,7 @@ pub async fn list_prospects(
         .bind(now)
         .fetch_all(c)
         .await)?;
-    Ok(looked.into_iter().map(|Looked(runtime, prospect)| (runtime, prospect)).collect())
+    Ok(looked.into_iter().map(|Looked { runtime_id, prospect }| (runtime_id, prospect)).collect())
 }
 
 /// Dispatched becomes queued again, with the reason for people to read. `None` when it was

@@ -7,8 +7,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::agents::{agent_columns, status_from_queue};
+use super::conn::count_more;
 use super::tasks::task_columns;
-use super::writer::count_more;
 use super::{Conn, StoreError};
 use crate::model::agent::Agent;
 use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId};

@@ -7,8 +7,8 @@
 
 use serde_json::Value;
 
+use super::conn::count_more;
 use super::queue_versions::Entered;
-use super::writer::count_more;
 use super::{Conn, StoreError};
 use crate::model::ids::{AgentId, IssueId, RuntimeId, TaskId, WorkspaceId};
 use crate::model::status::TaskStatus;
@@ -96,16 +96,7 @@ struct Placed {
     source: Option<WorkspaceId>,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Placed
-where
-    Task: sqlx::FromRow<'r, R>,
-    &'static str: sqlx::ColumnIndex<R>,
-    Option<WorkspaceId>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self { task: Task::from_row(row)?, source: row.try_get("source_workspace_id")? })
-    }
-}
+from_row!(Placed { source = "source_workspace_id"; task });
 
 /// The workspace that a task's own source names: its issue, its chat session, its
 /// autopilot, or its quick-create document. `None` when none of them does.
@@ -308,16 +299,7 @@ struct Started {
     provider: Option<String>,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Started
-where
-    Task: sqlx::FromRow<'r, R>,
-    &'static str: sqlx::ColumnIndex<R>,
-    Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self { task: Task::from_row(row)?, provider: row.try_get("provider")? })
-    }
-}
+from_row!(Started { provider; task });
 
 /// A task that was completed just now.
 pub struct Completed {
@@ -327,16 +309,7 @@ pub struct Completed {
     pub has_answered: bool,
 }
 
-impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for Completed
-where
-    Task: sqlx::FromRow<'r, R>,
-    &'static str: sqlx::ColumnIndex<R>,
-    bool: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-{
-    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
-        Ok(Self { task: Task::from_row(row)?, has_answered: row.try_get("has_answered")? })
-    }
-}
+from_row!(Completed { has_answered; task });
 
 /// Running becomes completed. A pinned session or directory survives an empty one. `None`
 /// when it was not running.

@@ -11,11 +11,10 @@ use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot};
 
-use super::conn::Conn;
+use super::conn::{Conn, count_more};
 use super::elsewhere::Elsewhere;
 use super::error::StoreError;
 use super::queue_versions::QueueVersions;
-use crate::telemetry::metrics;
 
 /// How many callers share a commit at the most; more would make the first wait for long.
 const GROUP: usize = 256;
@@ -247,11 +246,6 @@ async fn fold_log_back(conn: &mut Conn) {
     if let Err(error) = execute(conn, "PRAGMA wal_checkpoint(PASSIVE)").await {
         tracing::debug!(%error, "the log goes on");
     }
-}
-
-/// The statements of a text but one.
-pub(super) fn count_more(sql: &str) {
-    metrics::db_statements(sql.bytes().filter(|byte| *byte == b';').count() as u64);
 }
 
 async fn execute(conn: &mut Conn, sql: &'static str) -> Result<(), StoreError> {
