@@ -244,46 +244,37 @@ impl Auth {
 
     async fn daemon(&self, token: &str) -> Result<Identity, AuthError> {
         let hash = token::hash(token);
-        let find = || -> BoxFuture<'_, _> {
-            Box::pin(async {
-                let (now, as_of) = (self.clock.now(), self.pulse.now());
-                let found = self
-                    .asked(&hash, move |c, hash| {
-                        Box::pin(async move { tokens::find_daemon(c, &hash, now).await })
-                    })
-                    .await?;
-                Ok(found.map(|found| Remembered {
-                    identity: Identity::Daemon {
-                        workspace_id: found.workspace_id,
-                        daemon_id: found.daemon_id,
-                    },
-                    expires_at: Some(found.expires_at),
-                    as_of,
-                }))
-            })
-        };
-        let found = self.remembered(hash.clone(), find);
+        let found = self.remembered(&hash, || Box::pin(self.find_daemon(&hash)));
         found.await?.ok_or(AuthError::InvalidDaemon)
+    }
+
+    async fn find_daemon(&self, hash: &str) -> Result<Option<Remembered>, StoreError> {
+        let (now, as_of) = (self.clock.now(), self.pulse.now());
+        let found = self
+            .asked(hash, move |c, hash| Box::pin(async move { tokens::find_daemon(c, &hash, now).await }))
+            .await?;
+        Ok(found.map(|found| Remembered {
+            identity: Identity::Daemon { workspace_id: found.workspace_id, daemon_id: found.daemon_id },
+            expires_at: Some(found.expires_at),
+            as_of,
+        }))
     }
 
     async fn personal(&self, token: &str) -> Result<Identity, AuthError> {
         let hash = token::hash(token);
-        let find = || -> BoxFuture<'_, _> {
-            Box::pin(async {
-                let (now, as_of) = (self.clock.now(), self.pulse.now());
-                let found = self
-                    .asked(&hash, move |c, hash| {
-                        Box::pin(async move { tokens::find_personal(c, &hash, now).await })
-                    })
-                    .await?;
-                let Some(found) = found else { return Ok(None) };
-                self.touch(hash.clone(), now);
-                let identity = Identity::User { user_id: found.user_id };
-                Ok(Some(Remembered { identity, expires_at: found.expires_at, as_of }))
-            })
-        };
-        let found = self.remembered(hash.clone(), find);
+        let found = self.remembered(&hash, || Box::pin(self.find_personal(&hash)));
         found.await?.ok_or(AuthError::Invalid)
+    }
+
+    async fn find_personal(&self, hash: &str) -> Result<Option<Remembered>, StoreError> {
+        let (now, as_of) = (self.clock.now(), self.pulse.now());
+        let found = self
+            .asked(hash, move |c, hash| Box::pin(async move { tokens::find_personal(c, &hash, now).await }))
+            .await?;
+        let Some(found) = found else { return Ok(None) };
+        self.touch(hash.to_owned(), now);
+        let identity = Identity::User { user_id: found.user_id };
+        Ok(Some(Remembered { identity, expires_at: found.expires_at, as_of }))
     }
 
     /// Notes that a token is in use: off the caller's path, and only when the cache did
@@ -327,17 +318,17 @@ impl Auth {
     /// What the cache says of a token, or else the database. Only a yes is remembered.
     async fn remembered<'f>(
         &self,
-        hash: String,
+        hash: &str,
         find: impl FnOnce() -> BoxFuture<'f, Result<Option<Remembered>, StoreError>> + Send,
     ) -> Result<Option<Identity>, StoreError> {
         let holds = |known: &Remembered| {
             known.expires_at.is_none_or(|at| at > self.clock.now()) && self.pulse.vouches_for(known.as_of)
         };
-        if let Some(known) = self.tokens.get(&hash).await.filter(holds) {
+        if let Some(known) = self.tokens.get(hash).await.filter(holds) {
             return Ok(Some(known.identity));
         }
         // On the heap, for the few callers that come here: it is large.
-        let found = Box::pin(self.tokens.entry(hash).and_try_compute_with(|entry| async move {
+        let found = Box::pin(self.tokens.entry(hash.to_owned()).and_try_compute_with(|entry| async move {
             // Somebody else may have asked meanwhile.
             if entry.is_some_and(|entry| holds(entry.value())) {
                 return Ok(Op::Nop);
