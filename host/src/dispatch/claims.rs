@@ -226,7 +226,7 @@ impl Request {
     }
 }
 
-/// Lets the next claim start another driver when one panics.
+/// When a driver panics: sends those who wait off alone, and lets the next claim start another.
 struct Leaving<'a> {
     shared: &'a Shared,
     drives: bool,
@@ -235,7 +235,9 @@ struct Leaving<'a> {
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         if self.drives {
-            self.shared.waiting().is_driven = false;
+            let mut waiting = self.shared.waiting();
+            waiting.is_driven = false;
+            waiting.requests.clear();
         }
     }
 }
