@@ -253,3 +253,65 @@ async fn execute(conn: &mut Conn, sql: &'static str) -> Result<(), StoreError> {
     on_conn!(conn, |c| sqlx::query(sql).execute(c).await.map(drop))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Db, Options};
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    enum End {
+        Well,
+        Badly,
+        InPanic,
+    }
+
+    async fn write(db: &Db, number: i64, end: End) -> Result<(), StoreError> {
+        db.write(move |c| {
+            Box::pin(async move {
+                const SQL: &str = "INSERT INTO written VALUES ($1)";
+                on_conn!(c, |c| sqlx::query(SQL).bind(number).execute(c).await.map(drop))?;
+                match end {
+                    End::Well => Ok(()),
+                    End::Badly => Err(StoreError::Unsupported("it went badly".to_owned())),
+                    End::InPanic => panic!("a caller panics"),
+                }
+            })
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn who_fails_in_a_group_takes_back_its_own_and_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("switchyard.db");
+        let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await.unwrap();
+        const MAKE: &str = "CREATE TABLE written (number INTEGER NOT NULL)";
+        let made: Result<(), StoreError> = db.write(|c| Box::pin(execute(c, MAKE))).await;
+        made.unwrap();
+        // Whatever comes while the first is under way becomes one group.
+        let (release, released) = oneshot::channel::<()>();
+        let first = db.write(|_| {
+            Box::pin(async move {
+                let _ = released.await;
+                Ok::<_, StoreError>(())
+            })
+        });
+        let answers = tokio::join!(
+            first,
+            write(&db, 1, End::Well),
+            write(&db, 2, End::Badly),
+            write(&db, 3, End::Well),
+            write(&db, 4, End::InPanic),
+            write(&db, 5, End::Well),
+            write(&db, 6, End::Badly),
+            async { release.send(()) },
+        );
+        assert!(answers.0.is_ok() && answers.1.is_ok() && answers.3.is_ok() && answers.5.is_ok());
+        assert!(answers.2.is_err() && answers.4.is_err() && answers.6.is_err());
+        let mut conn = db.reader().await.unwrap();
+        const SQL: &str = "SELECT number FROM written ORDER BY number";
+        let kept: Vec<i64> = on_conn!(&mut conn, |c| sqlx::query_scalar(SQL).fetch_all(c).await).unwrap();
+        assert_eq!(kept, [1, 3, 5]);
+    }
+}
