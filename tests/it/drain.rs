@@ -8,7 +8,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use macro_rules_attribute::apply;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify};
 use uuid::Uuid;
 
 use crate::harness::{Client, Engine, Gateway, id_of};
@@ -25,7 +25,6 @@ fn tasks() -> usize {
     std::env::var("SWITCHYARD_DRAIN").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
 }
 
-#[derive(Default)]
 struct Work {
     given: Cell<usize>,
     claimed: RefCell<BTreeSet<Uuid>>,
@@ -33,10 +32,25 @@ struct Work {
     at_once: RefCell<BTreeMap<String, usize>>,
     most_at_once: Cell<usize>,
     completed: Cell<usize>,
+    /// Where each slot waits with its first task until every slot has one: by then agents have all
+    /// they may have, however slow the machine is.
+    all_busy: Barrier,
     over: Notify,
 }
 
 impl Work {
+    fn new() -> Self {
+        Self {
+            given: Cell::default(),
+            claimed: RefCell::default(),
+            at_once: RefCell::default(),
+            most_at_once: Cell::default(),
+            completed: Cell::default(),
+            all_busy: Barrier::new(DAEMONS * SLOTS),
+            over: Notify::new(),
+        }
+    }
+
     async fn produce(&self, user: &Client, agents: &[Uuid]) {
         while self.given.get() < tasks() {
             let nth = self.given.replace(self.given.get() + 1);
@@ -50,13 +64,15 @@ impl Work {
     /// Claims while there is something, and waits to be woken when there is not.
     async fn slot(&self, daemon: &Client, runtime: Uuid) {
         let mut socket = daemon.daemon_socket(&[runtime]).await;
+        let mut is_first = true;
         loop {
             while let Some(task) = daemon.claim(runtime).await {
                 // As seldom as can be: a runtime that is silent for minutes is taken for gone.
                 if self.claimed.borrow().len().is_multiple_of(16) {
                     daemon.beat(runtime).await;
                 }
-                self.run(daemon, id_of(&task), task["agent_id"].as_str().unwrap()).await;
+                self.run(daemon, id_of(&task), task["agent_id"].as_str().unwrap(), is_first).await;
+                is_first = false;
             }
             if self.completed.get() == tasks() {
                 return;
@@ -68,7 +84,7 @@ impl Work {
         }
     }
 
-    async fn run(&self, daemon: &Client, task: Uuid, agent: &str) {
+    async fn run(&self, daemon: &Client, task: Uuid, agent: &str, is_first: bool) {
         assert!(self.claimed.borrow_mut().insert(task), "{task} was handed out twice");
         let at_once = {
             let mut at_once = self.at_once.borrow_mut();
@@ -78,6 +94,9 @@ impl Work {
         };
         assert!(at_once <= CAP, "an agent has {at_once} tasks and may have {CAP}");
         self.most_at_once.set(self.most_at_once.get().max(at_once));
+        if is_first {
+            self.all_busy.wait().await;
+        }
         daemon.start(task).await;
         *self.at_once.borrow_mut().get_mut(agent).unwrap() -= 1;
         daemon.complete(task, json!({"output": format!("done with {task}")})).await;
@@ -102,7 +121,7 @@ async fn a_full_queue_is_drained_exactly_once(engine: Engine) {
         let cap = json!({"max_concurrent_tasks": CAP});
         agents.push(gateway.seed_agent(runtimes[number % DAEMONS], &format!("Agent {number}"), cap).await);
     }
-    let (work, began) = (Work::default(), Instant::now());
+    let (work, began) = (Work::new(), Instant::now());
     let producers = join_all((0..PRODUCERS).map(|_| work.produce(&user, &agents)));
     producers.await;
     let slots = runtimes.iter().flat_map(|runtime| (0..SLOTS).map(|_| work.slot(&user, *runtime)));
