@@ -86,6 +86,9 @@ const QUERIES: [&str; 8] = ["", "x", "-1", "1.5", "99999999999999999999", "%00",
 /// Parameters that every route gets besides those it declares.
 const NAMES: [&str; 6] = ["limit", "offset", "since", "days", "workspace_id", "workspace_slug"];
 
+/// More than a column, an index or the body of most of a daemon's calls may hold.
+const HUGE: usize = 2 << 20;
+
 /// Routes that ask services elsewhere, which need not answer.
 const ELSEWHERE: [&str; 2] = ["/api/skills/import", "/api/skills/search"];
 
@@ -210,7 +213,7 @@ fn attacks(route: &Route) -> Vec<Attack> {
                 attacks.push(with(route.path.clone(), Some(unlike_any(route.body_with(member, value)))));
             }
             if place == 0 {
-                let huge = format!("\"{}\"", "a".repeat(10 << 20));
+                let huge = format!("\"{}\"", "a".repeat(HUGE));
                 attacks.push(with(route.path.clone(), Some(unlike_any(route.body_with(member, &huge)))));
             }
         }

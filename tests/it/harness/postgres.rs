@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{User, geteuid};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -69,13 +70,22 @@ impl Server {
 
 fn start() -> Server {
     let binaries = binaries();
-    // `/tmp` rather than the folder of temporary files: a socket's path must be short.
-    let folder = tempfile::Builder::new().prefix("switchyard-it-").tempdir_in("/tmp").unwrap().keep();
+    let folder = tempfile::Builder::new().prefix("switchyard-it-").tempdir_in(parent()).unwrap().keep();
     let mut child = script(SCRIPT, &binaries, &folder).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n", "PostgreSQL did not start; {}", last_words(&folder));
     Server { folder, _leash: child }
+}
+
+/// A folder in memory where it has room, because a database is a thousand files that a test makes
+/// and takes away; or else `/tmp` rather than the folder of temporary files, because a socket's
+/// path must be short.
+fn parent() -> &'static Path {
+    const MEMORY: &str = "/dev/shm";
+    const NEEDED: u64 = 4 << 30;
+    let free = statvfs(MEMORY).map_or(0, |found| found.blocks_available() * found.fragment_size());
+    Path::new(if free >= NEEDED { MEMORY } else { "/tmp" })
 }
 
 /// A shell script that keeps a server in the folder: its arguments are the folder of the binaries,
