@@ -154,6 +154,15 @@ impl Auth {
         if self.members.get(&(user, workspace)).await.as_ref().is_some_and(holds) {
             return Ok(true);
         }
+        Box::pin(self.find_member(user, workspace, holds)).await
+    }
+
+    async fn find_member(
+        &self,
+        user: UserId,
+        workspace: WorkspaceId,
+        holds: impl Fn(&AsOf) -> bool,
+    ) -> Result<bool, StoreError> {
         let found = self.members.entry((user, workspace)).and_try_compute_with(|entry| async move {
             if entry.is_some_and(|entry| holds(entry.value())) {
                 return Ok(Op::Nop);

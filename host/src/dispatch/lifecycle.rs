@@ -319,12 +319,13 @@ pub fn between(from: Time, to: Time) -> Duration {
 
 /// Runs to its end even when the client hangs up: what follows a commit must not be lost
 /// with the connection.
-pub(super) async fn to_the_end<T, E>(
+pub(super) fn to_the_end<T, E>(
     work: impl Future<Output = Result<T, E>> + Send + 'static,
-) -> Result<T, E>
+) -> impl Future<Output = Result<T, E>> + Send
 where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    tokio::spawn(work).await.unwrap_or_else(|_| Err(StoreError::Unavailable(None).into()))
+    let running = tokio::spawn(work);
+    async { running.await.unwrap_or_else(|_| Err(StoreError::Unavailable(None).into())) }
 }

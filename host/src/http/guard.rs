@@ -2,7 +2,6 @@
 //! out is left in the request's extensions, where the extractors pick it up; there they find
 //! the App, too, because the tree of routes is made before there is one.
 
-use axum::Extension;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -19,11 +18,7 @@ use crate::model::ids::{AgentId, TaskId, UserId, WorkspaceId, parse_uuid};
 use crate::store::{agents, tasks, workspaces};
 
 /// `/api/daemon/*`: a daemon's or a person's token.
-pub async fn daemon_plane(
-    Extension(app): Extension<App>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Error> {
+pub async fn daemon_plane(app: App, mut request: Request) -> Result<Request, Error> {
     let header = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
     let token = match header {
         None | Some("") => return Err(Error::unauthorized("missing authorization header")),
@@ -33,19 +28,18 @@ pub async fn daemon_plane(
     };
     let identity = app.auth.daemon_plane(token).await?;
     note(&mut request, identity);
-    Ok(next.run(request).await)
+    Ok(request)
 }
 
 /// The rest of `/api`: a person's token, their login's cookie, or the token of an agent at
 /// work.
-pub async fn user_plane(Extension(app): Extension<App>, mut request: Request, next: Next) -> Response {
-    let (headers, method) = (request.headers().clone(), request.method().clone());
-    match authenticated(&app, &headers, &method).await {
+pub async fn user_plane(app: App, mut request: Request) -> Result<Request, Response> {
+    match authenticated(&app, request.headers(), &request.method().clone()).await {
         Ok(identity) => {
             note(&mut request, identity);
-            next.run(request).await
+            Ok(request)
         }
-        Err(error) => error.into_text(),
+        Err(error) => Err(error.into_text()),
     }
 }
 
@@ -71,11 +65,7 @@ pub fn login_cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Routes whose workspace comes from a header or the query. Behind [`user_plane`].
-pub async fn scoped(
-    Extension(app): Extension<App>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Error> {
+pub async fn scoped(app: App, mut request: Request) -> Result<Request, Error> {
     let (user, workspace) = match caller(&request)? {
         Identity::Task { user_id, workspace_id, .. } => (user_id, workspace_id),
         Identity::User { user_id } => {
@@ -85,15 +75,11 @@ pub async fn scoped(
     };
     let scope = enter(&app, &caller(&request)?, request.headers(), user, workspace).await?;
     request.extensions_mut().insert(scope);
-    Ok(next.run(request).await)
+    Ok(request)
 }
 
 /// `/api/workspaces/{id}/…`. Behind [`user_plane`].
-pub async fn workspace_in_path(
-    Extension(app): Extension<App>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Error> {
+pub async fn workspace_in_path(app: App, mut request: Request) -> Result<Request, Error> {
     let params: RawPathParams =
         request.extract_parts().await.map_err(|_| Error::bad_request("invalid workspace_id"))?;
     let id = params.iter().find(|(name, _)| *name == "id").map(|(_, id)| id.to_owned()).unwrap_or_default();
@@ -110,7 +96,7 @@ pub async fn workspace_in_path(
     let workspace = WorkspaceId::parse(&id).ok_or_else(|| Error::bad_request("invalid workspace_id"))?;
     let scope = enter(&app, &caller(&request)?, request.headers(), user, workspace).await?;
     request.extensions_mut().insert(scope);
-    Ok(next.run(request).await)
+    Ok(request)
 }
 
 /// The admin API: an operator's token.

@@ -10,6 +10,7 @@ pub mod docs;
 pub mod document;
 pub mod error;
 pub mod extract;
+pub mod gate;
 pub mod guard;
 pub mod health;
 pub mod issue_path;

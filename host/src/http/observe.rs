@@ -1,13 +1,16 @@
 //! Every request leaves a line in the log and a count in the metrics, and whatever is
 //! logged on its way carries its id.
 
+use std::cell::OnceCell;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, Method, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
+use tower::{Layer, Service};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -35,51 +38,94 @@ impl CalledBy {
 #[derive(Clone)]
 pub struct Told(pub String);
 
-/// The outermost layer.
-pub async fn requests(mut request: Request, next: Next) -> Response {
-    if PROBES.contains(&request.uri().path()) {
-        return next.run(request).await;
+/// What every request passes, once its body is taken care of. A service rather than a function
+/// between others, because such a one costs a request a copy of all that is behind it.
+#[derive(Clone, Copy)]
+pub struct Requests;
+
+impl<S> Layer<S> for Requests {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed(inner)
     }
-    let watch = Watch::start();
-    let seen = Seen::of(&request);
-    let span = tracing::info_span!("request", id = seen.id);
-    let called_by = CalledBy::default();
-    request.extensions_mut().insert(called_by.clone());
-    let in_flight = InFlight::enter();
-    let response = next.run(request).instrument(span.clone()).await;
-    drop(in_flight);
-    let took = watch.total();
-    metrics::http_request(seen.method(), &seen.route, response.status().as_u16(), took);
-    let told = response.extensions().get::<Told>().map(|told| told.0.as_str());
-    span.in_scope(|| seen.log(response.status(), told, called_by.0.get(), took));
-    response
 }
 
-/// What is known of a request before it is answered.
+#[derive(Clone)]
+pub struct Observed<S>(S);
+
+impl<S, B> Service<Request> for Observed<S>
+where
+    S: Service<Request, Response = Response<B>, Future: Send + 'static>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        if PROBES.contains(&request.uri().path()) {
+            return Box::pin(self.0.call(request));
+        }
+        let watch = Watch::start();
+        let seen = Seen::of(&request);
+        let span = tracing::info_span!("request", id = seen.id());
+        let called_by = CalledBy::default();
+        request.extensions_mut().insert(called_by.clone());
+        let in_flight = InFlight::enter();
+        let answered = span.in_scope(|| self.0.call(request)).instrument(span.clone());
+        Box::pin(async move {
+            let response = answered.await?;
+            drop(in_flight);
+            let took = watch.total();
+            metrics::http_request(seen.method(), seen.route(), response.status().as_u16(), took);
+            let told = response.extensions().get::<Told>().map(|told| told.0.as_str());
+            span.in_scope(|| seen.log(response.status(), told, called_by.0.get(), took));
+            Ok(response)
+        })
+    }
+}
+
+/// What is known of a request before it is answered, as it came: it becomes text where a line
+/// is written.
 struct Seen {
-    id: String,
+    id: OnceCell<String>,
     method: Method,
-    path: String,
-    route: String,
-    client: [String; 3],
+    uri: Uri,
+    route: Option<MatchedPath>,
+    given_id: Option<HeaderValue>,
+    client: [Option<HeaderValue>; 3],
 }
 
 impl Seen {
     fn of(request: &Request) -> Self {
-        let headers = request.headers();
-        let given = text(headers, "x-request-id").filter(|id| !id.is_empty() && id.len() <= ID_BYTES);
-        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        // What falls through a mounted prefix matched the prefix alone.
-        let route = route.filter(|route| !route.contains("{*"));
-        let client = ["x-client-platform", "x-client-version", "x-client-os"]
-            .map(|name| text(headers, name).unwrap_or_default().chars().take(ID_BYTES).collect());
+        let header = |name| request.headers().get(name).cloned();
         Self {
-            id: given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
+            id: OnceCell::new(),
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            route: route.unwrap_or("unmatched").to_owned(),
-            client,
+            uri: request.uri().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            given_id: header("x-request-id"),
+            client: ["x-client-platform", "x-client-version", "x-client-os"].map(header),
         }
+    }
+
+    /// The caller's own, or one that is made up.
+    fn id(&self) -> &str {
+        self.id.get_or_init(|| {
+            let given = self.given_id.as_ref().and_then(|value| value.to_str().ok());
+            let given = given.filter(|id| !id.is_empty() && id.len() <= ID_BYTES);
+            given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+        })
+    }
+
+    fn route(&self) -> &str {
+        let route = self.route.as_ref().map(MatchedPath::as_str);
+        // What falls through a prefix matched the prefix alone.
+        route.filter(|route| !route.contains("{*")).unwrap_or("unmatched")
     }
 
     /// One of the methods that exist; a label must not be whatever a caller makes up.
@@ -96,21 +142,24 @@ impl Seen {
         }
     }
 
+    fn client(&self, place: usize) -> Option<String> {
+        let text = self.client[place].as_ref()?.to_str().ok()?;
+        (!text.is_empty()).then(|| text.chars().take(ID_BYTES).collect())
+    }
+
     fn log(&self, status: StatusCode, told: Option<&str>, user: Option<&UserId>, took: Duration) {
-        let [client_platform, client_version, client_os] =
-            self.client.each_ref().map(|text| Some(text.as_str()).filter(|text| !text.is_empty()));
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     method = %self.method,
-                    path = self.path,
+                    path = self.uri.path(),
                     status = status.as_u16(),
                     duration = ?took,
-                    request_id = self.id,
+                    request_id = self.id(),
                     user_id = user.map(tracing::field::display),
-                    client_platform,
-                    client_version,
-                    client_os,
+                    client_platform = self.client(0),
+                    client_version = self.client(1),
+                    client_os = self.client(2),
                     "http request"
                 )
             };
@@ -132,10 +181,6 @@ impl Seen {
 fn is_expected(status: StatusCode, told: Option<&str>) -> bool {
     let told = told.unwrap_or_default().to_lowercase();
     status == StatusCode::NOT_FOUND && (told.contains("runtime not found") || told.contains("task not found"))
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Counts a request until it is answered or its client is gone.

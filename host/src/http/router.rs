@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum::{Extension, Router};
+use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -31,8 +32,8 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 macro_rules! common {
     () => {
         (
-            from_fn(unread::take_in),
-            from_fn(observe::requests),
+            MapRequestLayer::new(unread::take_in),
+            observe::Requests,
             SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
             CatchPanicLayer::custom(|_| {
                 tracing::error!("a handler panicked");

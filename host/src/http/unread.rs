@@ -7,11 +7,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
-use futures_util::{Stream, StreamExt};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use tokio::runtime::Handle;
 
 /// The most that is taken in: what the largest request may be. Who sends more is cut off.
@@ -20,30 +19,41 @@ const BYTES: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The outermost layer: nothing that drops a body stands before it.
-pub async fn take_in(request: Request, next: Next) -> Response {
+pub fn take_in(request: Request) -> Request {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return request;
     }
-    let request = request.map(|body| Body::from_stream(Reading { rest: Some(body.into_data_stream()) }));
-    next.run(request).await
+    request.map(|body| Body::new(Reading { rest: Some(body) }))
 }
 
 /// A body under way.
 struct Reading {
     /// `None` once it was read to its end, or broke off.
-    rest: Option<BodyDataStream>,
+    rest: Option<Body>,
 }
 
-impl Stream for Reading {
-    type Item = Result<Bytes, axum::Error>;
+impl HttpBody for Reading {
+    type Data = Bytes;
+    type Error = axum::Error;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let polled = rest.poll_next_unpin(context);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+        let polled = Pin::new(&mut *rest).poll_frame(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || rest.is_end_stream() {
             self.rest = None;
         }
         polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 
@@ -55,10 +65,10 @@ impl Drop for Reading {
     }
 }
 
-async fn throw_away(mut rest: BodyDataStream) {
+async fn throw_away(mut rest: Body) {
     let mut left = BYTES;
-    while let Some(Ok(bytes)) = rest.next().await {
-        match left.checked_sub(bytes.len()) {
+    while let Some(Ok(frame)) = rest.frame().await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
             Some(less) => left = less,
             None => return,
         }

@@ -104,7 +104,7 @@ impl Liveness {
             }
             AsOf { forgotten: seen.forgotten, outside }
         };
-        let row = self.0.rows.find(id).await?;
+        let row = Box::pin(self.0.rows.find(id)).await?;
         Ok(row.map(|row| Known {
             id,
             workspace_id: row.workspace_id,
@@ -134,6 +134,11 @@ impl Liveness {
             self.tell_redis(id, before.is_none_or(|before| now - before >= ALIVE));
             return Ok(true);
         }
+        Box::pin(self.set_online(runtime, now)).await
+    }
+
+    async fn set_online(&self, runtime: &Known, now: Time) -> Result<bool, StoreError> {
+        let id = runtime.id;
         let found: Result<bool, StoreError> = self
             .0
             .db

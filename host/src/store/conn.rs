@@ -29,6 +29,7 @@ pub(super) enum Pool {
     Sqlite {
         readers: SqlitePool,
         writer: Writer,
+        checkpoints: SqlitePool,
         elsewhere: Elsewhere,
     },
     /// The bus has connections of its own.
@@ -175,11 +176,14 @@ macro_rules! from_row {
 
 impl Db {
     /// A connection for reading. What it sees is what was committed.
+    ///
+    /// The wait for one is on the heap, here and below: kilobytes that every call on the way to a
+    /// database would carry along otherwise, again at each step, even where none is asked.
     pub async fn reader(&self) -> Result<Conn, StoreError> {
         Ok(match &self.pool {
-            Pool::Sqlite { readers, .. } => Conn::sqlite(readers.acquire().await?),
+            Pool::Sqlite { readers, .. } => Conn::sqlite(Box::pin(readers.acquire()).await?),
             Pool::Postgres { requests, .. } => {
-                let link = PgLink::Plain(requests.acquire().await?);
+                let link = PgLink::Plain(Box::pin(requests.acquire()).await?);
                 Conn::Postgres(PgHandle { link, entered: Vec::new() })
             }
         })
@@ -271,12 +275,12 @@ impl Db {
         match &self.pool {
             Pool::Sqlite { writer, .. } => writer.run(durability, work).await,
             Pool::Postgres { requests, .. } => {
-                let transaction = begin(requests).await?;
+                let transaction = Box::pin(begin(requests)).await?;
                 let link = PgLink::Transaction(transaction);
                 let mut conn = Conn::Postgres(PgHandle { link, entered: Vec::new() });
                 // A dropped transaction rolls back, so an error needs nothing more.
                 let value = work(&mut conn).await?;
-                self.commit(conn).await?;
+                Box::pin(self.commit(conn)).await?;
                 Ok(value)
             }
         }
@@ -341,9 +345,11 @@ impl Db {
     /// Waits for what is under way and closes every connection.
     pub async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite { readers, writer, .. } => {
+            Pool::Sqlite { readers, writer, checkpoints, .. } => {
                 writer.close().await;
                 readers.close().await;
+                // Last, so that the file is whole without its log when this returns.
+                checkpoints.close().await;
             }
             Pool::Postgres { requests, bus, .. } => {
                 tokio::join!(requests.close(), bus.close());

@@ -28,7 +28,7 @@ const SKILL_BUNDLES: &str = "skill-bundles-v1";
 const MAX_REFERENCES: usize = 1000;
 
 /// Hands out the next task of a runtime, with everything an agent needs to work on it.
-#[utoipa::path(post, path = "/runtimes/{runtimeId}/tasks/claim", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/runtimes/{runtimeId}/tasks/claim", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
         ("X-Client-Capabilities" = Option<String>, Header,
             description = "Separated by commas; with `skill-bundles-v1` skills come as references")),
@@ -108,7 +108,7 @@ struct Bundles<'a> {
 
 /// The content of skills that a claim only referred to. Gives what they are now; a hash
 /// that no longer matches is the daemon's to notice.
-#[utoipa::path(post, path = "/runtimes/{runtimeId}/tasks/{taskId}/skill-bundles/resolve", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/runtimes/{runtimeId}/tasks/{taskId}/skill-bundles/resolve", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
         ("taskId" = TaskId, Path, description = "The task's id")),
     request_body = References, responses((status = 200, body = Bundles),

@@ -28,7 +28,7 @@ pub(super) struct Goodbye {
 }
 
 /// Takes runtimes offline. Ids that are unknown or not the caller's are passed over.
-#[utoipa::path(post, path = "/deregister", tag = "daemon", request_body = Goodbye,
+#[utoipa::path(post, path = "/api/daemon/deregister", tag = "daemon", request_body = Goodbye,
     responses((status = 200, body = Done)))]
 pub(super) async fn deregister(
     app: App,

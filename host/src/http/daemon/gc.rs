@@ -36,7 +36,7 @@ pub(super) struct Ending {
 }
 
 /// Whether an issue's directory is still needed.
-#[utoipa::path(get, path = "/issues/{issueId}/gc-check", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/issues/{issueId}/gc-check", tag = "daemon",
     params(("issueId" = IssueId, Path, description = "The issue's id")), responses((status = 200, body = Live)))]
 pub(super) async fn issue(app: App, caller: Caller, Path(id): Path<String>) -> Result<Json<Live>, Error> {
     let id = IssueId::parse(&id).ok_or_else(|| Error::bad_request("invalid issue_id"))?;
@@ -48,7 +48,7 @@ pub(super) async fn issue(app: App, caller: Caller, Path(id): Path<String>) -> R
 }
 
 /// Whether a chat's directory is still needed.
-#[utoipa::path(get, path = "/chat-sessions/{sessionId}/gc-check", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/chat-sessions/{sessionId}/gc-check", tag = "daemon",
     params(("sessionId" = ChatSessionId, Path, description = "The chat session's id")),
     responses((status = 200, body = Live)))]
 pub(super) async fn chat_session(
@@ -67,7 +67,7 @@ pub(super) async fn chat_session(
 }
 
 /// Whether the directory of an autopilot's run is still needed.
-#[utoipa::path(get, path = "/autopilot-runs/{runId}/gc-check", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/autopilot-runs/{runId}/gc-check", tag = "daemon",
     params(("runId" = AutopilotRunId, Path, description = "The run's id")), responses((status = 200, body = Ending)))]
 pub(super) async fn autopilot_run(
     app: App,
@@ -85,7 +85,7 @@ pub(super) async fn autopilot_run(
 }
 
 /// Whether a task's directory is still needed.
-#[utoipa::path(get, path = "/tasks/{taskId}/gc-check", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/tasks/{taskId}/gc-check", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), responses((status = 200, body = Ending)))]
 pub(super) async fn task(access: TaskAccess) -> Json<Ending> {
     let task = access.task;

@@ -27,7 +27,7 @@ pub(super) struct Beat {
 }
 
 /// A runtime lives. The answer brings what waits for it besides tasks.
-#[utoipa::path(post, path = "/heartbeat", tag = "daemon", request_body = Beat,
+#[utoipa::path(post, path = "/api/daemon/heartbeat", tag = "daemon", request_body = Beat,
     responses((status = 200, body = Answer),
         (status = 404, body = ErrorBody, description = "No such runtime; the daemon should register it again")))]
 pub(super) async fn heartbeat(app: App, caller: Caller, request: Request) -> Result<Json<Answer>, Error> {

@@ -47,7 +47,7 @@ struct Message {
 /// What an agent said and did. A batch is stored whole or not at all; secrets in it are
 /// blacked out.
 // The body is looked at first, and an empty batch is fine for any task.
-#[utoipa::path(post, path = "/tasks/{taskId}/messages", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/messages", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Batch,
     responses((status = 200, body = Done)))]
 pub(super) async fn post(
@@ -109,7 +109,7 @@ pub(super) async fn post(
 }
 
 /// What an agent said and did so far, in order.
-#[utoipa::path(get, path = "/tasks/{taskId}/messages", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/tasks/{taskId}/messages", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id"),
         ("since" = Option<i64>, Query, description = "Only messages whose `seq` is greater")),
     responses((status = 200, body = Vec<MessageBody>)))]

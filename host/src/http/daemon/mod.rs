@@ -15,13 +15,14 @@ mod workspaces;
 
 use axum::Json;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::routing::any;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use super::document::{self, Guard};
+use super::gate::Gate;
 use super::guard;
 use crate::app::App;
 
@@ -30,7 +31,9 @@ const BODY_LIMIT: usize = 1 << 20;
 /// The most that messages and results may be.
 const OUTPUT_LIMIT: usize = 32 << 20;
 
-/// Authentication comes before matching: an unknown path without a token is a 401.
+/// Authentication comes before matching: an unknown path without a token is a 401. Each path is
+/// written out, because a prefix that is mounted is cut off each request's path by itself, and
+/// daemons ask more often than all others.
 pub fn routes() -> OpenApiRouter<App> {
     let output = DefaultBodyLimit::max(OUTPUT_LIMIT);
     let mut routes = OpenApiRouter::new()
@@ -63,10 +66,10 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(gc::autopilot_run))
         .routes(routes!(gc::task));
     document::guarded(&mut routes.get_openapi_mut().paths, Guard::Daemon);
-    let routes = routes
-        .fallback(guard::page_not_found)
-        .layer((from_fn(guard::daemon_plane), DefaultBodyLimit::max(BODY_LIMIT)));
-    OpenApiRouter::new().nest("/api/daemon", routes)
+    for unknown in ["/api/daemon", "/api/daemon/", "/api/daemon/{*rest}"] {
+        routes = routes.route(unknown, any(guard::page_not_found));
+    }
+    routes.layer((Gate(guard::daemon_plane), DefaultBodyLimit::max(BODY_LIMIT)))
 }
 
 /// What is said when there is nothing to say.

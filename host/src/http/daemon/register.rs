@@ -76,7 +76,7 @@ pub(super) struct Registered {
 
 /// A daemon says which agent CLIs it has. Repeating it is harmless.
 // Not a transaction: what was registered before an entry that is refused stays.
-#[utoipa::path(post, path = "/register", tag = "daemon", request_body = Registration,
+#[utoipa::path(post, path = "/api/daemon/register", tag = "daemon", request_body = Registration,
     responses((status = 200, body = Registered),
         (status = 404, body = ErrorBody, description = "No such workspace, or not the caller's"),
         (status = 409, body = ErrorBody, description = "A profile is disabled")))]

@@ -31,7 +31,7 @@ pub(super) struct UpdateReport {
 }
 
 /// What came of an update of the CLI. A request that is over takes no report, and is answered as if it did.
-#[utoipa::path(post, path = "/runtimes/{runtimeId}/update/{updateId}/result", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/runtimes/{runtimeId}/update/{updateId}/result", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
         ("updateId" = String, Path, description = "The id that came with the beat: 32 hex digits")),
     request_body = UpdateReport, responses((status = 200, body = Done)))]
@@ -73,7 +73,7 @@ pub(super) struct ModelsReport {
 }
 
 /// The models that a provider offers. A request that is over takes no report, and is answered as if it did.
-#[utoipa::path(post, path = "/runtimes/{runtimeId}/models/{requestId}/result", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/runtimes/{runtimeId}/models/{requestId}/result", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
         ("requestId" = String, Path, description = "The id that came with the beat: 32 hex digits")),
     request_body = ModelsReport, responses((status = 200, body = Done)))]
@@ -103,7 +103,7 @@ pub(super) struct SkillsReport {
 }
 
 /// The skills on the machine's disk. A request that is over takes no report, and is answered as if it did.
-#[utoipa::path(post, path = "/runtimes/{runtimeId}/local-skills/{requestId}/result", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/runtimes/{runtimeId}/local-skills/{requestId}/result", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
         ("requestId" = String, Path, description = "The id that came with the beat: 32 hex digits")),
     request_body = SkillsReport, responses((status = 200, body = Done)))]
@@ -150,7 +150,7 @@ struct BundleFile {
 }
 
 /// The content of a skill that a person wants to have. A request that is over takes no report, and is answered as if it did.
-#[utoipa::path(post, path = "/runtimes/{runtimeId}/local-skills/import/{requestId}/result", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/runtimes/{runtimeId}/local-skills/import/{requestId}/result", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
         ("requestId" = String, Path, description = "The id that came with the beat: 32 hex digits")),
     request_body = ImportReport, responses((status = 200, body = Done)))]

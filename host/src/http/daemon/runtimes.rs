@@ -14,7 +14,7 @@ use crate::model::task_body::TaskBody;
 use crate::store::tasks;
 
 /// What waits for a runtime or was handed to it, the most urgent first.
-#[utoipa::path(get, path = "/runtimes/{runtimeId}/tasks/pending", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/runtimes/{runtimeId}/tasks/pending", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id")),
     responses((status = 200, body = Vec<TaskBody>)))]
 pub(super) async fn pending(
@@ -28,7 +28,7 @@ pub(super) async fn pending(
 }
 
 /// The daemon still prepares the task, which keeps it from being handed out again.
-#[utoipa::path(post, path = "/runtimes/{runtimeId}/tasks/{taskId}/prepare-lease", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/runtimes/{runtimeId}/tasks/{taskId}/prepare-lease", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id"),
         ("taskId" = TaskId, Path, description = "The task's id")),
     responses((status = 200, body = TaskBody), (status = 400, body = ErrorBody, description = "The task is not being prepared")))]
@@ -57,7 +57,7 @@ pub(super) struct Recovered {
 }
 
 /// After a daemon's restart: fails what it had in flight, and tries it again where it may.
-#[utoipa::path(post, path = "/runtimes/{runtimeId}/recover-orphans", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/runtimes/{runtimeId}/recover-orphans", tag = "daemon",
     params(("runtimeId" = RuntimeId, Path, description = "The runtime's id")),
     responses((status = 200, body = Recovered)))]
 pub(super) async fn recover_orphans(

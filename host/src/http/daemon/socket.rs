@@ -43,7 +43,7 @@ const RUNTIMES: usize = 1024;
 /// not answer.
 ///
 /// Every id is checked before the upgrade; one that is refused refuses them all.
-#[utoipa::path(get, path = "/ws", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/ws", tag = "daemon",
     params(("runtime_ids" = Option<String>, Query, description = "The ids of the daemon's runtimes, separated by commas"),
         ("runtime_id" = Option<String>, Query, description = "One of them; both may be repeated")),
     responses((status = 101, description = "The socket is open"), (status = 400, description = "No id, a malformed one, or no WebSocket handshake",

@@ -27,7 +27,7 @@ use crate::telemetry::metrics;
 const USAGE_ENTRIES: usize = 1000;
 
 /// The agent begins to work: a prepared task runs.
-#[utoipa::path(post, path = "/tasks/{taskId}/start", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/start", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")),
     responses((status = 200, body = TaskBody), (status = 400, body = ErrorBody, description = "The task is not prepared")))]
 pub(super) async fn start(app: App, access: TaskAccess) -> Result<Sorted<TaskBody>, Error> {
@@ -46,7 +46,7 @@ pub(super) struct Waiting {
 }
 
 /// The task waits for a directory on its daemon's machine that another one uses.
-#[utoipa::path(post, path = "/tasks/{taskId}/wait-local-directory", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/wait-local-directory", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Option<Waiting>,
     responses((status = 200, body = TaskBody), (status = 400, body = ErrorBody, description = "The task is not prepared")))]
 pub(super) async fn wait(
@@ -74,7 +74,7 @@ pub(super) struct Progress {
 
 /// How far an agent has come: told to whoever watches the issue, and not kept.
 // The body is looked at before the task.
-#[utoipa::path(post, path = "/tasks/{taskId}/progress", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/progress", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Progress,
     responses((status = 200, body = Done)))]
 pub(super) async fn progress(
@@ -121,7 +121,7 @@ struct UsageEntry {
 }
 
 /// The tokens that a run used.
-#[utoipa::path(post, path = "/tasks/{taskId}/usage", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/usage", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), request_body = UsageReport,
     responses((status = 200, body = Done)))]
 pub(super) async fn usage(
@@ -239,7 +239,7 @@ pub(super) struct Completed {
 
 /// The agent is done. A task that is not running is answered as it is, which lets a daemon
 /// repeat the call.
-#[utoipa::path(post, path = "/tasks/{taskId}/complete", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/complete", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Completed,
     responses((status = 200, body = TaskBody)))]
 pub(super) async fn complete(
@@ -277,7 +277,7 @@ pub(super) struct Failed {
 }
 
 /// The run failed. A task that is not in flight is answered as it is.
-#[utoipa::path(post, path = "/tasks/{taskId}/fail", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/fail", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Failed,
     responses((status = 200, body = TaskBody)))]
 pub(super) async fn fail(
@@ -307,7 +307,7 @@ pub(super) struct State {
 }
 
 /// How a task stands, for a daemon that runs it: one that was cancelled is to be stopped.
-#[utoipa::path(get, path = "/tasks/{taskId}/status", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/tasks/{taskId}/status", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), responses((status = 200, body = State)))]
 pub(super) async fn status(access: TaskAccess) -> Json<State> {
     Json(State { status: access.task.status })
@@ -322,7 +322,7 @@ pub(super) struct Session {
 }
 
 /// Keeps where an agent can take up its work again, while it still runs.
-#[utoipa::path(post, path = "/tasks/{taskId}/session", tag = "daemon",
+#[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/session", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")), request_body = Session,
     responses((status = 204, description = "Kept, if the task is dispatched or running")))]
 pub(super) async fn pin_session(

@@ -29,7 +29,7 @@ pub(super) struct WorkspaceRepos {
 }
 
 /// A workspace's repositories and settings.
-#[utoipa::path(get, path = "/workspaces/{workspaceId}/repos", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/workspaces/{workspaceId}/repos", tag = "daemon",
     params(("workspaceId" = WorkspaceId, Path, description = "The workspace's id")),
     responses((status = 200, body = WorkspaceRepos)))]
 pub(super) async fn repos(
@@ -61,7 +61,7 @@ pub(super) struct EnabledProfiles {
 }
 
 /// A workspace's custom runtimes.
-#[utoipa::path(get, path = "/workspaces/{workspaceId}/runtime-profiles", tag = "daemon",
+#[utoipa::path(get, path = "/api/daemon/workspaces/{workspaceId}/runtime-profiles", tag = "daemon",
     params(("workspaceId" = WorkspaceId, Path, description = "The workspace's id")),
     responses((status = 200, body = EnabledProfiles)))]
 pub(super) async fn profiles(

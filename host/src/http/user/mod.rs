@@ -69,10 +69,10 @@ mod uploads;
 mod webhooks;
 mod workspaces;
 
-use axum::middleware::from_fn;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::document::{self, Guard};
+use super::gate::Gate;
 use super::guard;
 use crate::app::App;
 
@@ -110,28 +110,27 @@ pub fn routes() -> OpenApiRouter<App> {
 pub fn alone(route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     let (schemas, mut paths, methods) = route;
     document::guarded(&mut paths, Guard::User);
-    (schemas, paths, methods.route_layer(from_fn(guard::user_plane)))
+    (schemas, paths, methods.route_layer(Gate(guard::user_plane)))
 }
 
 /// As [`alone`], with the workspace from a header or the query.
 pub fn alone_scoped(route: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     let (schemas, mut paths, methods) = route;
     document::guarded(&mut paths, Guard::Workspace);
-    let methods = methods.route_layer(from_fn(guard::scoped));
+    let methods = methods.route_layer(Gate(guard::scoped));
     alone((schemas, paths, methods))
 }
 
 /// A prefix under which everything asks for a token before it is matched.
 pub fn mount(prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
     document::guarded(&mut routes.get_openapi_mut().paths, Guard::User);
-    let routes = routes.fallback(guard::page_not_found).layer(from_fn(guard::user_plane));
+    let routes = routes.fallback(guard::page_not_found).layer(Gate(guard::user_plane));
     OpenApiRouter::new().nest(prefix, routes)
 }
 
 /// As [`mount`], with the workspace from a header or the query.
 pub fn mount_scoped(prefix: &str, mut routes: OpenApiRouter<App>) -> OpenApiRouter<App> {
     document::guarded(&mut routes.get_openapi_mut().paths, Guard::Workspace);
-    let routes =
-        routes.fallback(guard::page_not_found).layer((from_fn(guard::user_plane), from_fn(guard::scoped)));
+    let routes = routes.fallback(guard::page_not_found).layer((Gate(guard::user_plane), Gate(guard::scoped)));
     OpenApiRouter::new().nest(prefix, routes)
 }

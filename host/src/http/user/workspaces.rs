@@ -4,7 +4,6 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -17,6 +16,7 @@ use crate::dispatch::workspace_removal;
 use crate::http::body::Body;
 use crate::http::error::{Error, ErrorBody};
 use crate::http::extract::{Caller, Scope};
+use crate::http::gate::Gate;
 use crate::http::guard;
 use crate::model::ids::WorkspaceId;
 use crate::model::workspace::{Role, Workspace, default_issue_prefix};
@@ -31,7 +31,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(members::on_workspaces())
         .merge(invitations::on_workspaces())
         .merge(runtime_profiles::on_workspaces())
-        .layer(from_fn(guard::workspace_in_path));
+        .layer(Gate(guard::workspace_in_path));
     mount("/api/workspaces", OpenApiRouter::new().routes(routes!(list, create)).merge(of_one))
 }
 
