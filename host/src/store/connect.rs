@@ -138,11 +138,15 @@ async fn open_sqlite(options: &Options) -> Result<Db, StoreError> {
         .connect_with(connect.pragma("query_only", "ON"))
         .await?;
     let long_log = Arc::<AtomicBool>::default();
-    tokio::spawn(checkpoint(checkpoints, writer.clone(), long_log.clone()));
+    tokio::spawn(checkpoint(checkpoints.clone(), long_log.clone()));
     let versions = QueueVersions::default();
     let elsewhere = Elsewhere::new(&file);
     let writer = Writer::start(writer, versions.clone(), elsewhere.clone(), long_log)?;
-    Ok(Db { pool: Pool::Sqlite { readers, writer, elsewhere }, versions, others: Arc::default() })
+    Ok(Db {
+        pool: Pool::Sqlite { readers, writer, checkpoints, elsewhere },
+        versions,
+        others: Arc::default(),
+    })
 }
 
 fn migrator(list: &[(i64, &'static str, &'static str)]) -> Migrator {
@@ -179,11 +183,10 @@ async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
 /// Folds the log back on a connection of its own, so that no writer waits for it. While there
 /// is always something to write it never comes to the log's end, which then grows and makes
 /// every read slower: past a length the writer is asked to begin it anew.
-async fn checkpoint(pool: SqlitePool, writer: SqlitePool, long_log: Arc<AtomicBool>) {
+async fn checkpoint(pool: SqlitePool, long_log: Arc<AtomicBool>) {
     let mut every = tokio::time::interval(CHECKPOINT_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !writer.is_closed() {
-        every.tick().await;
+    while pool.close_event().do_until(every.tick()).await.is_ok() {
         // Whether it was in somebody's way, pages in the log, pages folded back.
         let done: Result<(i64, i64, i64), _> =
             sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&pool).await;
@@ -192,7 +195,6 @@ async fn checkpoint(pool: SqlitePool, writer: SqlitePool, long_log: Arc<AtomicBo
             Err(error) => tracing::debug!(%error, "a checkpoint was put off"),
         }
     }
-    pool.close().await;
 }
 
 /// Statements are logged, without what is bound to them, for whoever asks for `sqlx::query` at
@@ -227,7 +229,21 @@ fn is_recent(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Db, Options};
     use super::is_recent;
+
+    /// See `.cargo/config.toml`.
+    #[tokio::test]
+    async fn a_statement_keeps_its_plan() {
+        const SQL: &str = "PRAGMA compile_options";
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("switchyard.db");
+        let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await.unwrap();
+        let mut conn = db.reader().await.unwrap();
+        let options: Vec<String> =
+            on_conn!(&mut conn, |c| sqlx::query_scalar(SQL).fetch_all(c).await).unwrap();
+        assert!(options.iter().any(|option| option == "ENABLE_QPSG"), "{options:?}");
+    }
 
     #[test]
     fn versions_compare_by_number() {

@@ -283,10 +283,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_fails_in_a_group_takes_back_its_own_and_nobody_elses() {
+        const MAKE: &str = "CREATE TABLE written (number INTEGER NOT NULL)";
+        const KEPT: &str = "SELECT number FROM written ORDER BY number";
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("switchyard.db");
         let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await.unwrap();
-        const MAKE: &str = "CREATE TABLE written (number INTEGER NOT NULL)";
         let made: Result<(), StoreError> = db.write(|c| Box::pin(execute(c, MAKE))).await;
         made.unwrap();
         // Whatever comes while the first is under way becomes one group.
@@ -310,8 +311,7 @@ mod tests {
         assert!(answers.0.is_ok() && answers.1.is_ok() && answers.3.is_ok() && answers.5.is_ok());
         assert!(answers.2.is_err() && answers.4.is_err() && answers.6.is_err());
         let mut conn = db.reader().await.unwrap();
-        const SQL: &str = "SELECT number FROM written ORDER BY number";
-        let kept: Vec<i64> = on_conn!(&mut conn, |c| sqlx::query_scalar(SQL).fetch_all(c).await).unwrap();
+        let kept: Vec<i64> = on_conn!(&mut conn, |c| sqlx::query_scalar(KEPT).fetch_all(c).await).unwrap();
         assert_eq!(kept, [1, 3, 5]);
     }
 }

@@ -232,6 +232,9 @@ impl Bench {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of this machine")]
         let rate = rate.max(1.0) as u32;
         let claims = self.size.claims.min(u64::from(rate) * self.size.time.as_secs().max(1) * 4);
+        // Not counted: a gateway that has just started prepares its statements and fills its pools.
+        let warm_up = Self::bounds((claims / 10).max(1));
+        self.scenario(Scenario::Claim, engine.name(), &gateway.stage, &fleet, warm_up).await?;
         let bounds = Bounds { rate, ..Self::bounds(claims) };
         let report = self.scenario(Scenario::Claim, engine.name(), &gateway.stage, &fleet, bounds).await?;
         Ok(report.route("claim").map(|claim| as_f64(claim.p99_us) / 1000.0))
