@@ -243,6 +243,8 @@ mod tests {
             r#"{"count":1e2}"#,
             r#"{"title":5}"#,
             r#"{"count":1e400}"#,
+            r#"{"x":1e400}"#,
+            r#"{"x":[1.5e400]}"#,
         ] {
             assert_eq!(sample(body), None, "{body}");
         }

@@ -234,15 +234,27 @@ mod tests {
 
     /// See `.cargo/config.toml`.
     #[tokio::test]
-    async fn a_statement_keeps_its_plan() {
+    async fn a_statement_keeps_its_plan() -> anyhow::Result<()> {
         const SQL: &str = "PRAGMA compile_options";
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir()?;
         let file = folder.path().join("switchyard.db");
-        let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await.unwrap();
-        let mut conn = db.reader().await.unwrap();
+        let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await?;
         let options: Vec<String> =
-            on_conn!(&mut conn, |c| sqlx::query_scalar(SQL).fetch_all(c).await).unwrap();
+            on_conn!(&mut db.reader().await?, |c| sqlx::query_scalar(SQL).fetch_all(c).await)?;
         assert!(options.iter().any(|option| option == "ENABLE_QPSG"), "{options:?}");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_closed_database_is_whole_without_its_log() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("switchyard.db");
+        let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await?;
+        let log = folder.path().join("switchyard.db-wal");
+        assert!(log.exists());
+        db.close().await;
+        assert!(!log.exists(), "somebody still has the file open");
+        Ok(())
     }
 
     #[test]

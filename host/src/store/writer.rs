@@ -282,14 +282,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_fails_in_a_group_takes_back_its_own_and_nobody_elses() {
+    async fn who_fails_in_a_group_takes_back_its_own_and_nobody_elses() -> anyhow::Result<()> {
         const MAKE: &str = "CREATE TABLE written (number INTEGER NOT NULL)";
         const KEPT: &str = "SELECT number FROM written ORDER BY number";
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir()?;
         let file = folder.path().join("switchyard.db");
-        let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await.unwrap();
+        let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await?;
         let made: Result<(), StoreError> = db.write(|c| Box::pin(execute(c, MAKE))).await;
-        made.unwrap();
+        made?;
         // Whatever comes while the first is under way becomes one group.
         let (release, released) = oneshot::channel::<()>();
         let first = db.write(|_| {
@@ -310,8 +310,9 @@ mod tests {
         );
         assert!(answers.0.is_ok() && answers.1.is_ok() && answers.3.is_ok() && answers.5.is_ok());
         assert!(answers.2.is_err() && answers.4.is_err() && answers.6.is_err());
-        let mut conn = db.reader().await.unwrap();
-        let kept: Vec<i64> = on_conn!(&mut conn, |c| sqlx::query_scalar(KEPT).fetch_all(c).await).unwrap();
+        let mut conn = db.reader().await?;
+        let kept: Vec<i64> = on_conn!(&mut conn, |c| sqlx::query_scalar(KEPT).fetch_all(c).await)?;
         assert_eq!(kept, [1, 3, 5]);
+        Ok(())
     }
 }
