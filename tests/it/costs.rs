@@ -9,15 +9,16 @@ use macro_rules_attribute::apply;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Engine, Gateway, World, id_of};
+use crate::harness::{Engine, Gateway, World, ahead, id_of};
 
 /// A route, and what one call of it costs on SQLite and on PostgreSQL once everything is
 /// remembered that is remembered between calls.
-const COSTS: [(&str, i64, i64); 11] = [
+const COSTS: [(&str, i64, i64); 12] = [
     ("heartbeat", 0, 0),
     ("heartbeat over the socket", 0, 0),
     ("empty poll", 0, 0),
     ("poll while a task is not started", 1, 1),
+    ("poll while all that is queued is blocked", 5, 2),
     ("claim of an issue task", 7, 3),
     ("start", 6, 2),
     ("two messages", 4, 2),
@@ -110,8 +111,14 @@ async fn every_route_costs_as_many_statements_as_the_table_says(engine: Engine) 
     bill.add("usage of eight models", async |n| report(&world, tasks[n], "usage", usage(8)).await).await;
     bill.add("status", async |n| drop(daemon.status_of(tasks[n]).await)).await;
     bill.add("complete", async |n| drop(daemon.complete(tasks[n], done()).await)).await;
-    assert_eq!(daemon.claim(runtime).await, None);
     bill.add("empty poll", async |_| assert_eq!(daemon.claim(runtime).await, None)).await;
+    let full = gateway.seed_agent(runtime, "Full", json!({"max_concurrent_tasks": 1})).await;
+    let running = json!({"status": "running", "dispatched_at": ahead(0), "started_at": ahead(0)});
+    gateway.seed_issue_task(full, running).await;
+    let behind = json!({"title": "Behind", "assignee_type": "agent", "assignee_id": full});
+    daemon.post("/api/issues", behind).await.ok();
+    let blocked = "poll while all that is queued is blocked";
+    bill.add(blocked, async |_| assert_eq!(daemon.claim(runtime).await, None)).await;
 
     let costs = COSTS.iter().map(|(route, sqlite, postgres)| {
         (*route, if engine == Engine::Sqlite { *sqlite } else { *postgres })

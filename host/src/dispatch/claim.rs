@@ -124,6 +124,10 @@ async fn claim_shared(
     let watch = Watch::start();
     match app.claims.ask(id, token::hash(&minted), version).await {
         Shares::Nothing => Ok((None, "empty_db")),
+        Shares::Blocked => {
+            slow::claim_task(None, "no_tasks", watch.total());
+            Ok((None, "no_task"))
+        }
         Shares::Granted(granted) => {
             let Granted { task, workspace_id, owner_id, surroundings } = *granted;
             slow::claim_task(Some(task.agent_id.to_string()), "claimed", watch.total());

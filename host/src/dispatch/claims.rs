@@ -54,6 +54,8 @@ pub enum Shares {
     Granted(Box<Granted>),
     /// Nothing is queued, due or lost.
     Nothing,
+    /// Nothing is due or lost, and of what is queued nothing may leave.
+    Blocked,
     /// It must be looked at alone.
     Alone,
 }
@@ -158,15 +160,15 @@ impl Shared {
             return;
         }
         let asks: Vec<Ask> = claiming.iter().map(|request| request.ask.clone()).collect();
-        let heads =
+        let shared =
             self.db.write_once_soon(move |c| Box::pin(async move { claim_heads::claim(c, &asks, at).await }));
-        let heads: Result<Vec<Head>, StoreError> = heads.await;
-        let heads = heads.unwrap_or_else(|error| {
+        let shared: Result<claim_heads::Shared, StoreError> = shared.await;
+        let shared = shared.unwrap_or_else(|error| {
             tracing::debug!(%error, "claims that went together go alone");
-            Vec::new()
+            claim_heads::Shared::default()
         });
-        let surroundings = self.surroundings(&heads).await;
-        self.hand_out(claiming, heads, surroundings);
+        let surroundings = self.surroundings(&shared.heads).await;
+        self.hand_out(claiming, shared, surroundings);
     }
 
     async fn look(&self, group: &[Request], at: Moments) -> Result<Vec<(RuntimeId, Prospect)>, StoreError> {
@@ -190,8 +192,13 @@ impl Shared {
         read.await.unwrap_or_default()
     }
 
-    fn hand_out(&self, claiming: Vec<Request>, heads: Vec<Head>, mut surroundings: Vec<Surroundings>) {
-        let mut heads = heads;
+    fn hand_out(
+        &self,
+        claiming: Vec<Request>,
+        shared: claim_heads::Shared,
+        mut surroundings: Vec<Surroundings>,
+    ) {
+        let claim_heads::Shared { mut heads, idle } = shared;
         let none_at_all = heads.is_empty();
         for mut request in claiming {
             let granted = heads.iter().position(|head| head.task.runtime_id == request.ask.runtime);
@@ -205,6 +212,8 @@ impl Shared {
                     owner_id,
                     surroundings: around,
                 })));
+            } else if idle.contains(&request.ask.runtime) {
+                request.answer(Shares::Blocked);
             } else if none_at_all || request.tries + 1 >= TRIES {
                 request.alone();
             } else {
