@@ -1,0 +1,2 @@
+-- Nothing: SQLite takes the index that has the order.
+SELECT 1;
