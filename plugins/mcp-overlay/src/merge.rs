@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use switchyard_sdk::Failure;
 use switchyard_sdk::mcp_overlay::Merged;
@@ -30,13 +32,13 @@ fn present(side: Option<&str>) -> Option<&str> {
 }
 
 fn union(agent: &str, overlay: &str) -> Result<Merged, Failure> {
-    let mut members = Side::Agent.members(agent)?;
-    let mut overlay = Side::Overlay.members(overlay)?;
-    let mut servers = Side::Agent.servers(members.remove(SERVERS))?;
-    servers.extend(Side::Overlay.servers(overlay.remove(SERVERS))?);
+    let agent = Side::Agent.config(agent)?;
+    let overlay = Side::Overlay.config(overlay)?;
+    let mut servers = agent.servers;
+    servers.extend(overlay.servers);
 
     let mut whole: BTreeMap<Key, Node> =
-        members.into_iter().map(|(name, raw)| (name, Node::Raw(raw))).collect();
+        agent.others.into_iter().map(|(name, raw)| (name, Node::Raw(raw))).collect();
     if !servers.is_empty() {
         whole.insert(Key(SERVERS.into()), Node::Members(servers));
     }
@@ -56,9 +58,37 @@ type Members<'a> = BTreeMap<Key<'a>, &'a RawValue>;
 #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl std::borrow::Borrow<str> for Key<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
+/// A configuration, read once from its beginning to its end.
+struct Config<'a> {
+    servers: Members<'a>,
+    others: Members<'a>,
+}
+
+impl<'de> Deserialize<'de> for Config<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Config<'de>;
+
+            fn expecting(&self, f: &mut Formatter) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config<'de>, A::Error> {
+                let (mut servers, mut others) = (None, Members::new());
+                while let Some(name) = map.next_key::<Key>()? {
+                    if name.0 == SERVERS {
+                        servers = map.next_value()?;
+                    } else {
+                        others.insert(name, map.next_value()?);
+                    }
+                }
+                Ok(Config { servers: servers.unwrap_or_default(), others })
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
     }
 }
 
@@ -82,19 +112,19 @@ impl Side {
         serde_json::from_str(text).map_err(|error| self.fault(format_args!("must be a JSON object: {error}")))
     }
 
-    fn servers(self, servers: Option<&RawValue>) -> Result<Members<'_>, Failure> {
-        let Some(servers) = servers.filter(|raw| raw.get() != "null") else {
-            return Ok(Members::new());
-        };
-        let servers: Members = serde_json::from_str(servers.get())
-            .map_err(|error| self.fault(format_args!("`mcpServers` must be a JSON object: {error}")))?;
-        if servers.contains_key("") {
-            return Err(self.fault(format_args!("a server's name must not be empty")));
+    fn config(self, text: &str) -> Result<Config<'_>, Failure> {
+        let config: Config = serde_json::from_str(text).map_err(|error| {
+            self.fault(format_args!("it and its `mcpServers` must be JSON objects: {error}"))
+        })?;
+        for (name, server) in &config.servers {
+            if name.0.is_empty() {
+                return Err(self.fault(format_args!("a server's name must not be empty")));
+            }
+            if !server.get().starts_with('{') {
+                return Err(self.fault(format_args!("the server {:?} must be a JSON object", name.0)));
+            }
         }
-        match servers.iter().find(|(_, server)| !server.get().starts_with('{')) {
-            None => Ok(servers),
-            Some((name, _)) => Err(self.fault(format_args!("the server {:?} must be a JSON object", name.0))),
-        }
+        Ok(config)
     }
 
     fn fault(self, what: std::fmt::Arguments) -> Failure {
