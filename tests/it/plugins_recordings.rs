@@ -273,6 +273,95 @@ async fn a_component_is_replayed_on_what_was_recorded(gateway: &Gateway) {
     assert!(!output.status.success() && told.contains("line 1 of calls.jsonl is not a recording"), "{told}");
 }
 
+/// What was recorded holds nothing of the world around, so a replay brings its own.
+#[test]
+fn what_a_plugin_reaches_in_a_replay_is_mocked() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::copy(component("test-reach"), folder.path().join("reach.wasm")).unwrap();
+    write(
+        "plugins.toml",
+        r#"[[plugin]]
+        name = "reach"
+        source = "file:reach.wasm"
+        config = { steps = [
+            { do = "increment", key = "count", by = 2 }, { do = "clock" },
+            { do = "send", method = "GET", url = "https://tracker.example.com/a", headers = [["x-key", "{tracker}"]] },
+        ] }
+        [plugin.grants]
+        kv = true
+        clock = true
+        random = true
+        [[plugin.grants.http]]
+        url = "https://tracker.example.com/"
+        methods = ["GET"]
+        [plugin.grants.secrets.tracker]
+        from = "env:SWITCHYARD_PLUGIN_SECRET_X"
+        hosts = ["tracker.example.com"]
+        "#,
+    );
+    let call = |said: &str, at: &str| {
+        let said = json!({"append-context": said});
+        json!({"stage": "enrichment", "at": at, "input": {}, "output": {"patch": [said]}}).to_string() + "\n"
+    };
+    let said = |now: i64, answer: Value| json!([{"ok": 42}, {"ok": now}, {"ok": answer}]).to_string();
+    let answer = json!({"status": 200, "headers": [], "body": "fine"});
+    let first = call(&said(1_785_499_200_000, answer.clone()), "2026-07-31T12:00:00Z");
+    let second = call(&said(1_785_499_260_000, answer), "2026-07-31T12:01:00Z");
+    write("calls.jsonl", &(first + &second));
+    write(
+        "mocks.yaml",
+        r#"
+kv: { count: 40 }
+secrets: { tracker: s3cret }
+http:
+  - request: { url: "https://tracker.example.com/a", headers: { x-key: s3cret } }
+    response: { body: fine }
+"#,
+    );
+    let replay = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+        command.current_dir(folder.path()).args([
+            "plugin",
+            "replay",
+            "reach.wasm",
+            "--inputs",
+            "calls.jsonl",
+        ]);
+        let output = command.args(more).output().unwrap();
+        let told =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), told)
+    };
+    let (same, told) = replay(&["--mocks", "mocks.yaml"]);
+    assert!(same && told.contains("2 same, 0 different, 0 failed"), "{told}");
+    // Without answers nobody is reached, and what the plugin makes of that is compared.
+    let (same, told) = replay(&[]);
+    assert!(!same && told.contains("0 same, 2 different, 0 failed"), "{told}");
+    assert!(told.contains("no mock answers GET https://tracker.example.com/a"), "{told}");
+    let (same, told) = replay(&["--against", "reach.wasm"]);
+    assert!(same && told.contains("2 same"), "{told}");
+    write("mocks.yaml", "nobody: here");
+    let (same, told) = replay(&["--mocks", "mocks.yaml"]);
+    assert!(!same && told.contains("mocks.yaml is not sound") && told.contains("nobody"), "{told}");
+}
+
+/// Each recording is tried, however many before it failed.
+#[test]
+fn a_component_that_fails_is_replayed_to_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = json!({"stage": "enrichment", "input": {}, "output": {"patch": []}}).to_string() + "\n";
+    std::fs::write(folder.path().join("calls.jsonl"), call.repeat(12)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+    command.current_dir(folder.path()).args(["plugin", "replay"]).arg(component("test-trap"));
+    let output = command.args(["--inputs", "calls.jsonl", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = report["failed"].as_array().unwrap();
+    let traps = failed.iter().filter(|call| call["why"].as_str().unwrap().contains("(trap)")).count();
+    assert_eq!(traps, 12, "{report}");
+}
+
 /// The commands show what the API answers.
 #[apply(on_both)]
 async fn sets_and_nodes_are_shown_in_a_shell(gateway: &Gateway) {

@@ -72,6 +72,13 @@ impl Breaker {
         state.open = Some((now + pause, pause));
     }
 
+    /// Forgets what was, as after a call that worked.
+    pub fn close(&self) {
+        let mut state = self.state();
+        (state.failures, state.open) = (0, None);
+        self.troubled.store(false, Ordering::Release);
+    }
+
     /// Whether it has failed too often, and not worked since.
     pub fn is_open(&self) -> bool {
         self.state().open.is_some()

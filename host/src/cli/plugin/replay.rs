@@ -1,5 +1,6 @@
 //! `switchyard plugin replay`: runs a component on recorded inputs and tells what comes out
-//! otherwise than it did, or than it does of another component.
+//! otherwise than it did, or than it does of another component. It runs at the times of the
+//! recordings, and what it reaches are mocks.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -8,12 +9,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{check, workbench};
+use super::beside;
+use super::cases::mocks::{Mocks, Scenery};
+use super::workbench::{self, Workbench};
 use crate::enrich::record;
-use crate::plugin::document::DocumentFormat;
-use crate::plugin::generation::Generation;
 use crate::plugin::plugin::Plugin;
 use crate::plugin::stage::{Kind, Stage, Subject};
 use crate::telemetry;
@@ -28,13 +29,19 @@ pub struct Args {
     /// What `switchyard plugin recordings --out` wrote
     #[arg(long, value_name = "FILE.jsonl")]
     inputs: PathBuf,
-    /// The plugin's configuration, as JSON
-    #[arg(long, value_name = "JSON", default_value = "{}")]
-    config: String,
+    /// The plugin's configuration, as JSON (default: that of plugins.toml beside the component,
+    /// of which grants and limits are, too)
+    #[arg(long, value_name = "JSON")]
+    config: Option<String>,
+    /// What it finds outside, as `mocks` of a case says it; without it no request is answered and
+    /// nothing is kept
+    #[arg(long, value_name = "FILE.yaml")]
+    mocks: Option<PathBuf>,
     /// Compare with what this component makes of the inputs, instead of what was recorded
     #[arg(long, value_name = "COMPONENT")]
     against: Option<PathBuf>,
-    /// The other component's configuration, as JSON (default: the same)
+    /// The other component's configuration, as JSON (default: the same where one is given, else that
+    /// of plugins.toml beside it)
     #[arg(long, value_name = "JSON", requires = "against")]
     against_config: Option<String>,
     /// Print the report as JSON
@@ -51,6 +58,8 @@ struct Recorded {
     #[serde(default)]
     id: String,
     stage: Stage,
+    /// Absent from a file that was written by hand.
+    at: Option<String>,
     #[serde(default)]
     task_id: String,
     #[serde(default)]
@@ -119,13 +128,15 @@ struct Slower {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // What the guest writes to the log goes to standard error.
     telemetry::init_for_tools();
-    let made = make(&args.component, &args.config).await?;
-    let new = plugin(&made)?;
+    let mocks = args.mocks.as_deref().map(Mocks::of_file).transpose()?.unwrap_or_default();
+    let new = Desk::of(&args.component, args.config.as_deref(), &mocks).await?;
     let other = match &args.against {
-        Some(path) => Some(make(path, args.against_config.as_ref().unwrap_or(&args.config)).await?),
+        Some(path) => {
+            let config = args.against_config.as_deref().or(args.config.as_deref());
+            Some(Desk::of(path, config, &mocks).await?)
+        }
         None => None,
     };
-    let other = other.as_ref().map(plugin).transpose()?;
     let mut summary = Summary::default();
     let shown = args.inputs.display();
     let file = File::open(&args.inputs).with_context(|| format!("cannot read {shown}"))?;
@@ -137,14 +148,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
         let recorded: Recorded = serde_json::from_str(&text)
             .with_context(|| format!("line {line} of {shown} is not a recording"))?;
-        if !new.stages.contains(&recorded.stage) {
+        if !new.plugin.stages.contains(&recorded.stage) {
             summary.passed_over += 1;
             continue;
         }
         let about = || format!("line {line} of {shown}");
-        let now = call(new, &recorded).await.with_context(about)?;
-        let before = match other {
-            Some(other) => call(other, &recorded).await.with_context(about)?,
+        let now = new.call(&recorded).await.with_context(about)?;
+        let before = match &other {
+            Some(other) => other.call(&recorded).await.with_context(about)?,
             None => recorded.gave(),
         };
         summary.add(line, &recorded, before, now);
@@ -161,15 +172,54 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn make(component: &Path, config: &str) -> anyhow::Result<Arc<Generation>> {
-    let config: Value = serde_json::from_str(config).context("the configuration is not JSON")?;
-    let source = format!("file:{}", std::path::absolute(component)?.display());
-    let document = json!({"plugin": [{"name": "under-test", "source": source, "config": config}]});
-    check::make(document.to_string(), DocumentFormat::Json, None).await
+/// A component with what it finds around it.
+struct Desk<'a> {
+    plugin: Arc<Plugin>,
+    /// Its `[[plugin]]`.
+    entry: Value,
+    mocks: &'a Mocks,
+    scenery: Scenery,
+    _bench: Workbench,
 }
 
-fn plugin(generation: &Arc<Generation>) -> anyhow::Result<&Plugin> {
-    generation.plugins.first().map(|plugin| &**plugin).context("nothing to run")
+impl<'a> Desk<'a> {
+    async fn of(component: &Path, config: Option<&str>, mocks: &'a Mocks) -> anyhow::Result<Self> {
+        let mut entry = beside::entry(component)?;
+        if let Some(config) = config {
+            entry["config"] = serde_json::from_str(config).context("the configuration is not JSON")?;
+        }
+        let scenery = Scenery::new()?;
+        let bench = Workbench::reaching(scenery.outside())?;
+        scenery.set(mocks, &mut entry)?;
+        let plugin = bench.plugin(component, entry.clone()).await?;
+        Ok(Self { plugin, entry, mocks, scenery, _bench: bench })
+    }
+
+    /// One call that knows of no other, its output made as bare as a recording's.
+    async fn call(&self, recorded: &Recorded) -> anyhow::Result<Gave> {
+        let mocks = self.mocks.clone();
+        let mocks = recorded.at.iter().fold(mocks, |mocks, at| mocks.at(at));
+        self.scenery.set(&mocks, &mut self.entry.clone())?;
+        let subject = Subject {
+            task_id: recorded.task_id.clone(),
+            workspace_id: recorded.workspace_id.clone(),
+            // Nobody chooses among plugins here.
+            agent_id: String::new(),
+            kind: Kind::Direct,
+        };
+        let report = workbench::call_for(&self.plugin, &subject, recorded.stage, &recorded.input).await?;
+        let micros = report.times.instantiate_us + report.times.guest_us + report.times.host_us;
+        Ok(match report.result {
+            Ok(value) => {
+                let mut value = record::withheld(value);
+                record::clean(&mut value);
+                Gave { value, failure: None, micros }
+            }
+            Err(error) => {
+                Gave { value: Value::Null, failure: Some(format!("{error} ({})", error.code())), micros }
+            }
+        })
+    }
 }
 
 impl Recorded {
@@ -225,27 +275,4 @@ impl Summary {
             println!("slower: line {line}, {} {id}: {before_us} µs before, {now_us} µs now", stage.as_str());
         }
     }
-}
-
-/// One call, its output made as bare as a recording's.
-async fn call(plugin: &Plugin, recorded: &Recorded) -> anyhow::Result<Gave> {
-    let subject = Subject {
-        task_id: recorded.task_id.clone(),
-        workspace_id: recorded.workspace_id.clone(),
-        // Nobody chooses among plugins here.
-        agent_id: String::new(),
-        kind: Kind::Direct,
-    };
-    let report = workbench::call_for(plugin, &subject, recorded.stage, &recorded.input).await?;
-    let micros = report.times.instantiate_us + report.times.guest_us + report.times.host_us;
-    Ok(match report.result {
-        Ok(value) => {
-            let mut value = record::withheld(value);
-            record::clean(&mut value);
-            Gave { value, failure: None, micros }
-        }
-        Err(error) => {
-            Gave { value: Value::Null, failure: Some(format!("{error} ({})", error.code())), micros }
-        }
-    })
 }

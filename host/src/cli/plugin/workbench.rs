@@ -137,6 +137,7 @@ pub async fn call_for(
     stage: Stage,
     given: &Value,
 ) -> anyhow::Result<Report<Value>> {
+    plugin.close_breakers();
     Ok(match stage {
         Stage::RepoResolution => {
             let report = plugin.resolve_repos(subject, &read::<input::RepoResolution>(given)?.into()).await;

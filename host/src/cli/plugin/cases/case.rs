@@ -65,9 +65,7 @@ impl<'de> Deserialize<'de> for Expected {
 }
 
 pub fn read(text: &str) -> anyhow::Result<Vec<Case>> {
-    // In YAML 1.2 `n`, `no` and `off` are texts; keys and codes may well be called so.
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let file: File = serde_saphyr::from_str_with_options(text, options)?;
+    let file: File = super::read_yaml(text)?;
     ensure!(!file.cases.is_empty(), "there are no cases in it");
     for (index, case) in file.cases.iter().enumerate() {
         if file.cases[..index].iter().any(|other| other.name == case.name) {

@@ -1,8 +1,9 @@
-//! What a plugin finds outside of its sandbox while its cases are tried: answers, values,
-//! secrets and a time that the file wrote. Nobody else is asked.
+//! What a plugin finds outside of its sandbox at an author's desk: answers, values, secrets and a
+//! time that a file wrote. Nobody else is asked.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -10,12 +11,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::matching;
+use super::{matching, read_yaml};
 use crate::cli::plugin::workbench::UNNAMED;
 use crate::model::time::{Clock, Time};
 use crate::plugin::reach::{Kept, Outside, Refusal, Request, Response, Values, Web};
 
-/// As a case writes it.
+/// As a file writes it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mocks {
@@ -27,6 +28,22 @@ pub struct Mocks {
     secrets: BTreeMap<String, String>,
     /// RFC 3339; absent: the machine's time.
     now: Option<String>,
+}
+
+impl Mocks {
+    /// From a file of its own, in YAML or JSON.
+    pub fn of_file(file: &Path) -> anyhow::Result<Self> {
+        let shown = file.display();
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+        read_yaml(&text).with_context(|| format!("{shown} is not sound"))
+    }
+
+    /// At this time, unless one was written.
+    #[must_use]
+    pub fn at(mut self, now: &str) -> Self {
+        self.now.get_or_insert_with(|| now.to_owned());
+        self
+    }
 }
 
 #[derive(Clone, Deserialize)]
@@ -64,7 +81,7 @@ enum Fails {
 
 type Kv = Arc<Mutex<BTreeMap<(String, String), Kept>>>;
 
-/// What every case of a file is tried in; set anew for each.
+/// What calls are tried in; set anew for each.
 pub struct Scenery {
     kv: Kv,
     exchanges: Arc<Mutex<Vec<Exchange>>>,
@@ -105,7 +122,7 @@ impl Scenery {
         }
     }
 
-    /// Sets it for a case, and points the entry's grants of secrets here.
+    /// Sets it for a call, and points the entry's grants of secrets here.
     pub fn set(&self, mocks: &Mocks, entry: &mut Value) -> anyhow::Result<()> {
         let now: Time = match &mocks.now {
             Some(text) => text.parse().with_context(|| format!("now: `{text}` is no time in RFC 3339"))?,
@@ -122,7 +139,7 @@ impl Scenery {
         let granted = entry.pointer_mut("/grants/secrets").and_then(Value::as_object_mut);
         for (index, (name, grant)) in granted.into_iter().flatten().enumerate() {
             let file = format!("secret-{index}");
-            let value = mocks.secrets.get(name).map_or("a-secret-that-no-case-names", String::as_str);
+            let value = mocks.secrets.get(name).map_or("a-secret-that-no-mock-names", String::as_str);
             fs::write(self.secrets.path().join(&file), value)?;
             grant["from"] = json!(format!("file:{file}"));
         }
@@ -184,12 +201,12 @@ fn fits(wanted: &Value, shown: &Value) -> bool {
 }
 
 fn nobody(request: &Request) -> Refusal {
-    let message = format!("no mock of this case answers {} {}", request.method, request.url);
+    let message = format!("no mock answers {} {}", request.method, request.url);
     Refusal::new("unreachable", message)
 }
 
 fn answered(answer: &Answer) -> Result<Response, Refusal> {
-    let refused = |code| Err(Refusal::new(code, "the case says so"));
+    let refused = |code| Err(Refusal::new(code, "the mock says so"));
     match answer.fails {
         Some(Fails::Timeout) => return refused("timeout"),
         Some(Fails::Unreachable) => return refused("unreachable"),

@@ -2,11 +2,12 @@
 
 mod case;
 mod matching;
-mod mocks;
+pub mod mocks;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use self::case::{Case, Expected};
@@ -156,4 +157,10 @@ fn compare(expected: &Expected, found: Result<Value, PluginError>) -> Vec<String
             differs(format!("a failure `{wanted}`"), format!("`{}`: {error}", code(&error)))
         }
     }
+}
+
+fn read_yaml<T: DeserializeOwned>(text: &str) -> anyhow::Result<T> {
+    // In YAML 1.2 `n`, `no` and `off` are texts; keys and codes may well be called so.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    Ok(serde_saphyr::from_str_with_options(text, options)?)
 }
