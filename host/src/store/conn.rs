@@ -171,7 +171,10 @@ macro_rules! from_row {
         }
     };
     (@column $field:ident = $column:literal) => { $column };
-    (@column $field:ident) => { stringify!($field).trim_start_matches("r#") };
+    (@column $field:ident) => {{
+        const NAME: &str = stringify!($field);
+        NAME.strip_prefix("r#").unwrap_or(NAME)
+    }};
 }
 
 impl Db {

@@ -234,14 +234,16 @@ mod tests {
 
     /// See `.cargo/config.toml`.
     #[tokio::test]
-    async fn a_statement_keeps_its_plan() -> anyhow::Result<()> {
+    async fn sqlite_is_built_as_it_should_be() -> anyhow::Result<()> {
         const SQL: &str = "PRAGMA compile_options";
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("switchyard.db");
         let db = Db::open(&Options::new(format!("sqlite:{}", file.display()))).await?;
         let options: Vec<String> =
             on_conn!(&mut db.reader().await?, |c| sqlx::query_scalar(SQL).fetch_all(c).await)?;
-        assert!(options.iter().any(|option| option == "ENABLE_QPSG"), "{options:?}");
+        let has = |name: &str| options.iter().any(|option| option == name);
+        assert!(has("ENABLE_QPSG") && has("DEFAULT_MEMSTATUS=0"), "{options:?}");
+        assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
         Ok(())
     }
 
