@@ -9,6 +9,7 @@ use crate::composio::Composio;
 use crate::config::access::Access;
 use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::claims::Claims;
+use crate::dispatch::places::Places;
 use crate::dispatch::sweep::Sweeper;
 use crate::enrich::log::TraceLog;
 use crate::live::events::Events;
@@ -37,6 +38,7 @@ pub struct Handles {
     pub liveness: Liveness,
     pub at_rest: AtRest,
     pub claims: Claims,
+    pub places: Places,
     pub sweeper: Sweeper,
     pub pending: Pending,
     pub plugins: Plugins,

@@ -22,6 +22,7 @@ use crate::composio::{Composio, provision};
 use crate::config::{self, Config};
 use crate::dispatch::at_rest::AtRest;
 use crate::dispatch::claims::Claims;
+use crate::dispatch::places::Places;
 use crate::dispatch::sweep::{self, Sweeper};
 use crate::dispatch::{autopilot_monitor, autopilot_schedule};
 use crate::enrich::log::TraceLog;
@@ -173,6 +174,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
         access,
         claims: Claims::new(db.clone(), clock.clone(), at_rest.clone()),
         at_rest,
+        places: Places::default(),
         sweeper: Sweeper::default(),
         liveness: Liveness::new(db.clone(), clock.clone(), redis),
         pending: Pending::new(db.clone(), clock.clone()),

@@ -219,3 +219,31 @@ async fn an_agent_works_while_it_has_a_task(gateway: &Gateway) {
     world.a.fail(second, json!({"failure_reason": "agent_blocked"})).await;
     assert_eq!(status().await, "idle");
 }
+
+/// A gateway that was told of a task remembers where it belongs, not that it is there: another one
+/// may have deleted it.
+#[apply(on_both)]
+async fn a_task_that_is_gone_is_told_of_to_whoever_reports(gateway: &Gateway) {
+    let world = gateway.world().await;
+    let messages = json!({"messages": [{"seq": 1, "type": "text", "content": "Reading."}]});
+    let usage = |provider: &str| json!({"usage": [{"provider": provider, "model": "m", "input_tokens": 1}]});
+    let reports = [
+        ("start", json!({})),
+        ("messages", messages),
+        ("usage", usage("claude")),
+        ("usage", usage("")),
+        ("progress", json!({"summary": "half"})),
+        ("complete", json!({"output": "done"})),
+    ];
+    for (what, body) in reports {
+        let task = dispatched(gateway, &world).await;
+        if what != "start" {
+            world.a.start(task).await;
+        }
+        let path = format!("/api/daemon/tasks/{task}/{what}");
+        let stranger = world.c.post(&path, body.clone()).await;
+        stranger.refused(404, "not found");
+        gateway.execute("DELETE FROM agent_task_queue WHERE id = $1", json!([task])).await;
+        world.a.post(&path, body).await.refused(404, "task not found");
+    }
+}

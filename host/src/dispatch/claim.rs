@@ -148,6 +148,7 @@ fn tell(app: &App, workspace: WorkspaceId, task: &Task, agent: Option<&Agent>) {
     if let Some(agent) = agent {
         refresh::tell(app, agent);
     }
+    app.places.learn(task, workspace);
     app.events.system(workspace, "task:dispatch", || dispatched(task));
 }
 

@@ -33,6 +33,7 @@ pub mod originator;
 pub mod orphans;
 pub mod overlay;
 pub mod permission;
+pub mod places;
 pub mod preview;
 pub mod quick_create;
 pub mod refresh;

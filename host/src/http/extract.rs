@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use super::error::Error;
 use crate::app::App;
 use crate::auth::Identity;
+use crate::dispatch::places::Place;
 use crate::model::actor::Actor;
 use crate::model::ids::{RuntimeId, TaskId, UserId, WorkspaceId};
 use crate::model::runtime::Runtime;
@@ -52,6 +53,10 @@ pub struct TaskAccess {
     pub task: Task,
     pub workspace_id: WorkspaceId,
 }
+
+/// Where the task in the path belongs, which the caller may use. The task may have gone meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct PlaceAccess(pub Place);
 
 impl FromRequestParts<App> for App {
     type Rejection = std::convert::Infallible;
@@ -151,6 +156,44 @@ pub async fn task(app: &App, caller: &Caller, id: &str) -> Result<TaskAccess, Er
         Ok(TaskAccess { task, workspace_id })
     } else {
         Err(Error::not_found("not found"))
+    }
+}
+
+impl FromRequestParts<App> for PlaceAccess {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let id = path_segment(parts, "taskId").await;
+        place(app, &caller, &id).await.map(Self)
+    }
+}
+
+/// As [`task`], for those who only need to know where it belongs. Whoever writes for the task, and
+/// finds that there is none, asks [`unless_gone`] what to say.
+pub async fn place(app: &App, caller: &Caller, id: &str) -> Result<Place, Error> {
+    let known = TaskId::parse(id).and_then(|id| app.places.find(id));
+    let Some(place) = known else {
+        let TaskAccess { task, workspace_id } = task(app, caller, id).await?;
+        app.places.learn(&task, workspace_id);
+        return Ok(Place::of(&task, workspace_id));
+    };
+    let allowed = may_use(app, caller, place.workspace_id).await;
+    if allowed.map_err(unloaded("failed to load task"))? {
+        Ok(place)
+    } else {
+        Err(Error::not_found("not found"))
+    }
+}
+
+/// What is said of a task that is gone, or else `error`.
+pub async fn unless_gone(app: &App, caller: &Caller, id: TaskId, error: Error) -> Error {
+    match task(app, caller, &id.to_string()).await {
+        Ok(_) => error,
+        Err(gone) => {
+            app.places.forget(id);
+            gone
+        }
     }
 }
 

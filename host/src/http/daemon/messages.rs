@@ -60,14 +60,14 @@ pub(super) async fn post(
     if sent.is_empty() {
         return Ok(Done::json());
     }
-    let access = extract::task(&app, &caller, &task_id).await?;
+    let place = extract::place(&app, &caller, &task_id).await?;
     if sent.len() > BATCH {
         return Err(Error::bad_request(format!(
             "messages has {} entries; send at most {BATCH} at once",
             sent.len()
         )));
     }
-    let (id, now) = (access.task.id, app.clock.now());
+    let (id, now) = (place.task_id, app.clock.now());
     let batch: Vec<TaskMessage> = sent
         .into_iter()
         .map(|message| {
@@ -95,12 +95,18 @@ pub(super) async fn post(
             Ok(batch)
         })
     });
-    let batch =
-        stored.await.map_err(|error: StoreError| Error::internal("failed to persist task message", error))?;
-    if access.task.issue_id.is_some() || access.task.chat_session_id.is_some() {
+    let failed = |error| Error::internal("failed to persist task message", error);
+    let batch = match stored.await {
+        Ok(batch) => batch,
+        Err(error @ StoreError::Reference { .. }) => {
+            return Err(extract::unless_gone(&app, &caller, id, failed(error)).await);
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    if place.issue_id.is_some() || place.is_in_chat {
         for message in &batch {
-            app.events.system(access.workspace_id, "task:message", || {
-                let body = MessageBody::new(message, &task_id, access.task.issue_id);
+            app.events.system(place.workspace_id, "task:message", || {
+                let body = MessageBody::new(message, &task_id, place.issue_id);
                 serde_json::to_value(body).unwrap_or_default()
             });
         }

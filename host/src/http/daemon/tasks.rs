@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 use super::Done;
 use crate::app::App;
 use crate::dispatch::lifecycle::{self, Completion, Failure};
+use crate::dispatch::places::Place;
 use crate::http::body::{Body, OptionalBody};
 use crate::http::error::{Error, ErrorBody};
-use crate::http::extract::{self, Caller, TaskAccess};
+use crate::http::extract::{self, Caller, PlaceAccess, TaskAccess};
 use crate::http::sorted::Sorted;
 use crate::model::failure;
 use crate::model::ids::{TaskId, WorkspaceId};
@@ -30,11 +31,18 @@ const USAGE_ENTRIES: usize = 1000;
 #[utoipa::path(post, path = "/api/daemon/tasks/{taskId}/start", tag = "daemon",
     params(("taskId" = TaskId, Path, description = "The task's id")),
     responses((status = 200, body = TaskBody), (status = 400, body = ErrorBody, description = "The task is not prepared")))]
-pub(super) async fn start(app: App, access: TaskAccess) -> Result<Sorted<TaskBody>, Error> {
-    let started = lifecycle::start(&app, access.task.id, access.workspace_id).await;
+pub(super) async fn start(
+    app: App,
+    caller: Caller,
+    PlaceAccess(place): PlaceAccess,
+) -> Result<Sorted<TaskBody>, Error> {
+    let started = lifecycle::start(&app, place.task_id, place.workspace_id).await;
     let started = started.map_err(|error| Error::internal("start task failed", error))?;
-    let task = started.ok_or_else(|| Error::bad_request("start task: no rows in result set"))?;
-    Ok(answer(&task, access.workspace_id))
+    let Some(task) = started else {
+        let unprepared = Error::bad_request("start task: no rows in result set");
+        return Err(extract::unless_gone(&app, &caller, place.task_id, unprepared).await);
+    };
+    Ok(answer(&task, place.workspace_id))
 }
 
 /// Why a task cannot begin.
@@ -126,7 +134,8 @@ struct UsageEntry {
     responses((status = 200, body = Done)))]
 pub(super) async fn usage(
     app: App,
-    access: TaskAccess,
+    caller: Caller,
+    PlaceAccess(place): PlaceAccess,
     Body(sent): Body<UsageReport>,
 ) -> Result<Json<Done>, Error> {
     let sent: Vec<UsageEntry> =
@@ -139,8 +148,9 @@ pub(super) async fn usage(
     }
     let failed = |error| Error::internal("failed to store usage", error);
     let provider = if sent.iter().any(|entry| entry.provider_name().is_empty()) {
+        let task = extract::task(&app, &caller, &place.task_id.to_string()).await?.task;
         let mut conn = app.db.reader().await.map_err(failed)?;
-        let runtime = runtimes::find(&mut conn, access.task.runtime_id).await.map_err(failed)?;
+        let runtime = runtimes::find(&mut conn, task.runtime_id).await.map_err(failed)?;
         runtime.map(|runtime| runtime.provider).unwrap_or_default()
     } else {
         String::new()
@@ -150,13 +160,15 @@ pub(super) async fn usage(
         if let Some(usage) = entry.read(&provider) {
             entries.push(usage);
         } else {
-            tracing::warn!(task.id = %access.task.id, "a usage entry with a negative count was skipped");
+            tracing::warn!(task.id = %place.task_id, "a usage entry with a negative count was skipped");
         }
     }
     if entries.is_empty() {
+        // Nothing is written that would find out whether the task is there.
+        extract::task(&app, &caller, &place.task_id.to_string()).await?;
         return Ok(Done::json());
     }
-    let (id, now) = (access.task.id, app.clock.now());
+    let (id, now) = (place.task_id, app.clock.now());
     let stored = app.db.write_once(move |c| {
         Box::pin(async move {
             usage::upsert(c, id, &entries, now).await?;
@@ -164,10 +176,9 @@ pub(super) async fn usage(
         })
     });
     match stored.await {
-        Ok(entries) => entries.iter().for_each(|entry| tell_usage(&access.task, entry)),
-        // The task was deleted meanwhile; nobody will ask what it used.
-        Err(StoreError::Reference { .. }) => {
-            tracing::info!(task.id = %id, "usage of a deleted task was dropped");
+        Ok(entries) => entries.iter().for_each(|entry| tell_usage(&place, entry)),
+        Err(error @ StoreError::Reference { .. }) => {
+            return Err(extract::unless_gone(&app, &caller, id, failed(error)).await);
         }
         Err(error) => return Err(failed(error)),
     }
@@ -175,11 +186,11 @@ pub(super) async fn usage(
 }
 
 /// What was used, for metrics and for the log of how much the providers' caches save.
-fn tell_usage(task: &Task, usage: &Usage) {
+fn tell_usage(place: &Place, usage: &Usage) {
     metrics::llm_usage(
         &usage.provider,
         &usage.model,
-        task.source(),
+        place.source,
         [
             ("input", usage.input_tokens),
             ("output", usage.output_tokens),
@@ -193,7 +204,7 @@ fn tell_usage(task: &Task, usage: &Usage) {
         #[expect(clippy::cast_precision_loss, reason = "a ratio of token counts")]
         let ratio = usage.cache_read_tokens as f64 / prompt as f64;
         tracing::info!(
-            task_id = %task.id,
+            task_id = %place.task_id,
             provider = usage.provider,
             model = usage.model,
             input_tokens = usage.input_tokens,
