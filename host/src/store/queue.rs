@@ -156,7 +156,9 @@ macro_rules! lane_is_free {
 pub(super) use lane_is_free;
 
 /// Picks the first task that may leave of each agent with room, and of those the runtime's next.
-/// Goes from agent to agent along an index, so that what waits behind a full agent is not read.
+/// Goes from agent to agent along an index, so that what waits behind a full agent is not read. That
+/// index alone has the agent in its order, so it alone is asked for, which an equality would not do:
+/// PostgreSQL would read a runtime's queue in its order until the agent comes.
 macro_rules! first_by_agent {
     ($engine:ident, $runtime:literal, $locked:literal) => {
         concat!(
@@ -164,9 +166,9 @@ macro_rules! first_by_agent {
             " SELECT n.id FROM (
                 SELECT (SELECT t.id FROM agent_task_queue t WHERE t.runtime_id = ",
             $runtime,
-            " AND t.agent_id = w.agent_id AND t.status = 'queued' AND ",
+            " AND t.agent_id BETWEEN w.agent_id AND w.agent_id AND t.status = 'queued' AND ",
             lane_is_free!($engine),
-            " ORDER BY t.priority DESC, t.created_at, t.id LIMIT 1) AS id
+            " ORDER BY t.agent_id, t.priority DESC, t.created_at, t.id LIMIT 1) AS id
                 FROM waiting w WHERE w.agent_id IS NOT NULL ",
             $locked,
             " AND ",
