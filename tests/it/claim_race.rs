@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::harness::{Engine, Gateway, World, id_of};
+use crate::harness::{Engine, Gateway, World, ahead, id_of};
 
 /// Agents that hold more than they may, and lanes that hold two.
 async fn check_never(gateway: &Gateway) {
@@ -179,5 +179,28 @@ fn counting_and_locking_in_one_statement_breaks_the_cap_and_ours_does_not() {
         let (claimed, ()) = tokio::join!(world.a.claim(world.r1), fill);
         assert_eq!(claimed, None);
         assert_eq!(gateway.value(HELD, json!([agent])).await, room);
+    });
+}
+
+/// Beside tasks that may not leave: the daemon must not be sent away as if none could.
+#[test]
+fn a_task_whose_agent_somebody_holds_is_waited_for() {
+    crate::harness::run(Engine::Postgres, async |gateway: &Gateway| {
+        let world = gateway.world().await;
+        let full = gateway.seed_agent(world.r1, "Full", json!({"max_concurrent_tasks": 1})).await;
+        let running = json!({"status": "running", "dispatched_at": ahead(0), "started_at": ahead(0)});
+        gateway.seed_issue_task(full, running).await;
+        for _ in 0..2 {
+            gateway.seed_issue_task(full, json!({"priority": 4})).await;
+        }
+        let held = gateway.seed_agent(world.r1, "Held", json!({})).await;
+        let task = gateway.seed_issue_task(held, json!({})).await;
+        let holder = Holder::take(gateway, held, 0).await;
+        let (claimed, ()) = tokio::join!(world.a.claim(world.r1), async {
+            somebody_waits(gateway).await;
+            holder.let_go().await;
+        });
+        assert_eq!(claimed.map(|task| id_of(&task)), Some(task));
+        assert_eq!(world.a.claim(world.r1).await, None);
     });
 }
