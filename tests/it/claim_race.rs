@@ -196,11 +196,12 @@ fn a_task_whose_agent_somebody_holds_is_waited_for() {
         let held = gateway.seed_agent(world.r1, "Held", json!({})).await;
         let task = gateway.seed_issue_task(held, json!({})).await;
         let holder = Holder::take(gateway, held, 0).await;
-        let (claimed, ()) = tokio::join!(world.a.claim(world.r1), async {
-            somebody_waits(gateway).await;
-            holder.let_go().await;
-        });
-        assert_eq!(claimed.map(|task| id_of(&task)), Some(task));
+        let mut claim = std::pin::pin!(world.a.claim(world.r1));
+        tokio::select! {
+            sent_away = &mut claim => panic!("nobody waited: {sent_away:?}"),
+            () = somebody_waits(gateway) => holder.let_go().await,
+        }
+        assert_eq!(claim.await.map(|task| id_of(&task)), Some(task));
         assert_eq!(world.a.claim(world.r1).await, None);
     });
 }
