@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use metrics::{Counter, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -110,7 +110,39 @@ pub fn db_statement() {
 
 /// Several went there in one text.
 pub fn db_statements(count: u64) {
-    counter!("switchyard_db_statements_total").increment(count);
+    static STATEMENTS: OnceLock<Counter> = OnceLock::new();
+    kept(&STATEMENTS, || counter!("switchyard_db_statements_total"), |counter| counter.increment(count));
+}
+
+/// Uses a metric that is found once: to find it by its name costs more than all else that is counted
+/// with it. What was made before there is a registry counts nothing, and is not kept.
+fn kept<M>(place: &OnceLock<M>, find: impl FnOnce() -> M, used: impl FnOnce(&M)) {
+    match place.get() {
+        Some(metric) => used(metric),
+        None if EXPORTER.get().is_some() => used(place.get_or_init(find)),
+        None => {}
+    }
+}
+
+thread_local! {
+    /// Counters of one label, by their name and its value; all of these are our own words, and few.
+    static OF_ONE_LABEL: RefCell<Vec<(&'static str, &'static str, Counter)>> = RefCell::default();
+}
+
+/// Counts one more of what has a single label, on a path that is taken all the time.
+fn count_one(name: &'static str, label: &'static str, value: &'static str) {
+    if EXPORTER.get().is_none() {
+        return;
+    }
+    OF_ONE_LABEL.with_borrow_mut(|known| {
+        let of = |(of, with, _): &&(&str, &str, Counter)| *of == name && *with == value;
+        if let Some((.., counter)) = known.iter().find(of) {
+            return counter.increment(1);
+        }
+        let counter = counter!(name, label => value);
+        counter.increment(1);
+        known.push((name, value, counter));
+    });
 }
 
 /// What counts the answers of one kind to one route.
@@ -156,18 +188,19 @@ pub fn http_request(method: &'static str, route: &str, status: u16, took: Durati
 
 /// A request came in, or left again.
 pub fn http_in_flight(change: i8) {
-    let gauge = gauge!("multica_http_in_flight_requests");
-    if change > 0 { gauge.increment(1.0) } else { gauge.decrement(1.0) }
+    static IN_FLIGHT: OnceLock<Gauge> = OnceLock::new();
+    let gauge = || gauge!("multica_http_in_flight_requests");
+    kept(&IN_FLIGHT, gauge, |gauge| if change > 0 { gauge.increment(1.0) } else { gauge.decrement(1.0) });
 }
 
 /// A daemon asked for work; `outcome` is one of a claim's slow log.
 pub fn claim(outcome: &'static str) {
-    counter!("switchyard_claims_total", "outcome" => outcome).increment(1);
+    count_one("switchyard_claims_total", "outcome", outcome);
 }
 
 /// A runtime made itself heard.
 pub fn heartbeat(transport: &'static str) {
-    counter!("switchyard_heartbeats_total", "transport" => transport).increment(1);
+    count_one("switchyard_heartbeats_total", "transport", transport);
 }
 
 /// A message came in over a daemon's socket.
@@ -175,7 +208,7 @@ pub fn socket_message(kind: &str) {
     const KINDS: [&str; 7] =
         ["heartbeat", "task_claim", "task_complete", "task_usage", "task_progress", "task_messages", "log"];
     let kind = KINDS.into_iter().find(|known| *known == kind).unwrap_or("other");
-    counter!("multica_daemon_ws_message_received_total", "kind" => kind).increment(1);
+    count_one("multica_daemon_ws_message_received_total", "kind", kind);
 }
 
 /// What the sockets of daemons have come to so far.
