@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::SqlitePool;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::conn::{Conn, count_more};
@@ -71,13 +72,12 @@ impl Writer {
         long_log: Arc<AtomicBool>,
     ) -> Result<Self, StoreError> {
         let (jobs, inbox) = mpsc::channel(QUEUE);
-        let started = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let after = After { versions, elsewhere, long_log };
-            let thread = std::thread::Builder::new().name("sqlite-writer".to_owned());
-            thread.spawn(move || runtime.block_on(run(pool, inbox, after)))
-        };
-        started().map_err(|error| StoreError::Unsupported(format!("no thread for the writer: {error}")))?;
+        let after = After { versions, elsewhere, long_log };
+        let thread = std::thread::Builder::new().name("sqlite-writer".to_owned());
+        // Without a runtime of its own it sleeps on a futex, which is a lighter sleep than a poll.
+        let runtime = Handle::current();
+        let started = thread.spawn(move || runtime.block_on(run(pool, inbox, after)));
+        started.map_err(|error| StoreError::Unsupported(format!("no thread for the writer: {error}")))?;
         Ok(Self { jobs })
     }
 
@@ -174,6 +174,18 @@ async fn run(pool: SqlitePool, mut inbox: mpsc::Receiver<Message>, after: After)
     }
 }
 
+macro_rules! begin {
+    () => {
+        "BEGIN IMMEDIATE"
+    };
+}
+
+macro_rules! begin_group {
+    () => {
+        "BEGIN IMMEDIATE; SAVEPOINT caller"
+    };
+}
+
 /// Runs a group as one transaction. An error means the connection must not be used again;
 /// every caller has been answered either way.
 async fn commit_group(
@@ -187,17 +199,19 @@ async fn commit_group(
     } else {
         Durability::Relaxed
     };
-    if *synced != Some(durability) {
-        // Has no effect inside a transaction, so it goes first.
-        let pragma = match durability {
-            Durability::Durable => "PRAGMA synchronous = FULL",
-            Durability::Relaxed => "PRAGMA synchronous = NORMAL",
-        };
-        execute(conn, pragma).await?;
-        *synced = Some(durability);
-    }
     let alone = group.len() == 1;
-    execute(conn, if alone { BEGIN } else { BEGIN_GROUP }).await?;
+    // Of what the disk must hold a transaction is told before it begins.
+    let begin = match (durability, *synced == Some(durability), alone) {
+        (_, true, true) => BEGIN,
+        (_, true, false) => BEGIN_GROUP,
+        (Durability::Durable, false, true) => concat!("PRAGMA synchronous = FULL; ", begin!()),
+        (Durability::Durable, false, false) => concat!("PRAGMA synchronous = FULL; ", begin_group!()),
+        (Durability::Relaxed, false, true) => concat!("PRAGMA synchronous = NORMAL; ", begin!()),
+        (Durability::Relaxed, false, false) => concat!("PRAGMA synchronous = NORMAL; ", begin_group!()),
+    };
+    execute(conn, begin).await?;
+    *synced = Some(durability);
+    let ours = after.elsewhere.begin();
     let mut answers = Vec::with_capacity(group.len());
     let mut anything = false;
     let mut left = group.len();
@@ -222,7 +236,7 @@ async fn commit_group(
     }
     let ended = execute(conn, if anything { "COMMIT" } else { "ROLLBACK" }).await;
     // Before anybody is answered, because an answer leads to a wakeup.
-    after.elsewhere.committed();
+    drop(ours);
     after.versions.entered(&conn.take_notes());
     let failed = ended.is_err();
     for finished in answers {
@@ -233,8 +247,8 @@ async fn commit_group(
 }
 
 // Each text goes to the database's thread as one: the way there costs more than what is done.
-const BEGIN: &str = "BEGIN IMMEDIATE";
-const BEGIN_GROUP: &str = "BEGIN IMMEDIATE; SAVEPOINT caller";
+const BEGIN: &str = begin!();
+const BEGIN_GROUP: &str = begin_group!();
 const KEEP_AND_NEXT: &str = "RELEASE caller; SAVEPOINT caller";
 const TAKE_BACK: &str = "ROLLBACK TO caller";
 const TAKE_BACK_AND_NEXT: &str = "ROLLBACK TO caller; RELEASE caller; SAVEPOINT caller";
