@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::future::try_join_all;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +47,7 @@ struct Inner {
 struct Seen {
     /// The last beat of each runtime that this node heard.
     beats: HashMap<RuntimeId, Time>,
-    /// Rows of runtimes that beat, while they are online and nobody else writes.
+    /// Rows of runtimes that beat or are about to, while they are online and nobody else writes.
     rows: HashMap<RuntimeId, Known>,
     /// Whose row is due at the next flush.
     due: HashSet<RuntimeId>,
@@ -64,6 +65,7 @@ pub struct Known {
     online: bool,
     last_seen_at: Option<Time>,
     as_of: AsOf,
+    read_at: Time,
 }
 
 /// When a row was read.
@@ -112,7 +114,21 @@ impl Liveness {
             online: row.status == "online",
             last_seen_at: row.last_seen_at,
             as_of,
+            read_at: self.0.clock.now(),
         }))
+    }
+
+    /// The rows of those of these runtimes that there are, as [`Liveness::find`] gives them. What they
+    /// will say first is a beat, and for that the rows are remembered already.
+    pub async fn meet(&self, ids: &[RuntimeId]) -> Result<Vec<Known>, StoreError> {
+        let found = try_join_all(ids.iter().map(|id| self.find(*id))).await?;
+        let found: Vec<Known> = found.into_iter().flatten().collect();
+        let mut seen = self.seen();
+        for runtime in found.iter().filter(|runtime| runtime.online && runtime.last_seen_at.is_some()) {
+            seen.remember(runtime);
+        }
+        drop(seen);
+        Ok(found)
     }
 
     /// A runtime made itself heard; `runtime` is what [`Liveness::find`] gave. One that was
@@ -206,7 +222,7 @@ impl Liveness {
             let mut seen = self.seen();
             let Seen { beats, rows, due, .. } = &mut *seen;
             beats.retain(|_, at| now - *at < ALIVE);
-            rows.retain(|id, _| beats.contains_key(id));
+            rows.retain(|id, row| beats.contains_key(id) || now - row.read_at < ALIVE);
             std::mem::take(due)
         };
         if due.is_empty() {
@@ -277,7 +293,8 @@ mod tests {
     fn runtime(online: bool, last_seen_at: Option<Time>, outside: Option<u64>) -> Known {
         let as_of = AsOf { forgotten: 0, outside };
         let (id, workspace_id) = (RuntimeId::new(), WorkspaceId::new());
-        Known { id, workspace_id, daemon_id: None, online, last_seen_at, as_of }
+        let read_at = Clock::system().now();
+        Known { id, workspace_id, daemon_id: None, online, last_seen_at, as_of, read_at }
     }
 
     #[tokio::test]

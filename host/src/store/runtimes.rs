@@ -213,13 +213,3 @@ pub async fn list_states(conn: &mut Conn, ids: Ids) -> Result<Vec<RuntimeState>,
     );
     Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(ids).fetch_all(c).await)?)
 }
-
-/// The rows of these ids, in no order.
-pub async fn list_by_id(conn: &mut Conn, ids: Ids) -> Result<Vec<Runtime>, StoreError> {
-    let sql = by_engine!(conn,
-        sqlite: concat!("SELECT ", runtime_columns!(), " FROM agent_runtime
-            WHERE id IN (SELECT unhex(value) FROM json_each($1))"),
-        postgres: concat!("SELECT ", runtime_columns!(), " FROM agent_runtime WHERE id = ANY($1)"),
-    );
-    Ok(on_conn!(conn, |c| sqlx::query_as(sql).bind(ids).fetch_all(c).await)?)
-}

@@ -20,8 +20,7 @@ use crate::http::websocket::{self, Proof};
 use crate::live::hub::Topic;
 use crate::live::lines::{Line, Opened};
 use crate::model::ids::{RuntimeId, WorkspaceId};
-use crate::store::batch::Ids;
-use crate::store::{StoreError, runtimes};
+use crate::store::StoreError;
 use crate::telemetry::metrics;
 use crate::telemetry::slow::BeatLaps;
 
@@ -111,10 +110,8 @@ impl Carried {
     /// Reads all rows at once and judges them in the order they were named.
     async fn check(app: &App, caller: &Caller, ids: Vec<String>) -> Result<Self, Error> {
         let failed = |error: StoreError| Error::internal("failed to load runtime", error);
-        let parsed = ids.iter().filter_map(|id| RuntimeId::parse(id));
-        let rows =
-            async { runtimes::list_by_id(&mut app.db.reader().await?, Ids::of(parsed.map(|id| id.0))).await };
-        let rows = rows.await.map_err(failed)?;
+        let parsed: Vec<RuntimeId> = ids.iter().filter_map(|id| RuntimeId::parse(id)).collect();
+        let rows = app.liveness.meet(&parsed).await.map_err(failed)?;
         let rows: HashMap<RuntimeId, _> = rows.into_iter().map(|row| (row.id, row)).collect();
         let mut carried = Self { named: HashMap::new(), runtimes: Vec::new(), workspaces: Vec::new() };
         for named in ids {
@@ -125,7 +122,7 @@ impl Carried {
             }
             if let Identity::Daemon { daemon_id, .. } = &caller.0
                 && !daemon_id.is_empty()
-                && row.daemon_id.as_ref().is_some_and(|other| other != daemon_id)
+                && row.daemon_id.as_deref().is_some_and(|other| other != daemon_id)
             {
                 return Err(Error::not_found("runtime not found"));
             }
