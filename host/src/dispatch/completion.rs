@@ -14,14 +14,28 @@ use crate::store::batch::Ids;
 use crate::store::sessions::Reply;
 use crate::store::{Conn, StoreError, comments};
 
-/// What a run that wrote nothing itself printed at its end, as its issue shows it. Nothing
-/// for a mere "done" in answer to a comment.
-pub fn output(task: &Task, output: &str) -> Option<Word> {
-    let text = decode_escapes(output);
-    if task.trigger_comment_id.is_some() && is_trivial_acknowledgement(&text) {
+/// What a run printed at its end, as people may read it: without secrets.
+#[derive(Debug)]
+pub struct Output {
+    text: String,
+    is_trivial: bool,
+}
+
+impl Output {
+    /// Takes a while, where it is long.
+    pub fn of(output: &str) -> Self {
+        let text = decode_escapes(output);
+        Self { is_trivial: is_trivial_acknowledgement(&text), text: redact::text(&text) }
+    }
+}
+
+/// What its issue shows of a run that wrote nothing itself. Nothing for a mere "done" in answer to a
+/// comment.
+pub fn output(task: &Task, output: &Output) -> Option<Word> {
+    if task.trigger_comment_id.is_some() && output.is_trivial {
         return None;
     }
-    word(task, redact::text(&text), "comment")
+    word(task, output.text.clone(), "comment")
 }
 
 /// Why a run failed, as its issue shows it.
@@ -71,11 +85,11 @@ pub async fn insert(
 }
 
 /// The agent's answer in a chat; nothing when it printed nothing.
-pub fn answer(task: &Task, output: &str, now: Time) -> Option<Reply> {
-    if task.chat_session_id.is_none() || output.is_empty() {
+pub fn answer(task: &Task, output: &Output, now: Time) -> Option<Reply> {
+    if task.chat_session_id.is_none() || output.text.is_empty() {
         return None;
     }
-    reply(task, redact::text(&decode_escapes(output)), None, now)
+    reply(task, output.text.clone(), None, now)
 }
 
 /// What a chat says when a run failed for good. There is always one: it closes the turn,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::autopilot_follow::{self, Ended};
 use super::claim::PREPARE_LEASE;
 use super::comment::{self, Posted};
-use super::completion::Word;
+use super::completion::{Output, Word};
 use super::overlay::Overlay;
 use super::quick_create::Told;
 use super::{completion, ended, quick_create, refresh, retry, wakeup};
@@ -103,20 +103,17 @@ pub async fn start(app: &App, id: TaskId, workspace_id: WorkspaceId) -> Result<O
 /// A running task is done. `None` when there is no such task.
 pub async fn complete(
     app: &App,
-    task: Task,
+    id: TaskId,
     workspace_id: WorkspaceId,
     done: Completion,
 ) -> Result<Option<Task>, StoreError> {
     let app = app.clone();
     to_the_end(async move {
         let now = app.clock.now();
-        // Outside the transaction: a long output takes a while to look through.
-        let words = Words {
-            reply: completion::answer(&task, &done.output, now),
-            comment: completion::output(&task, &done.output),
-        };
+        // Outside the transaction, because it takes a while.
+        let output = Output::of(&done.output);
         let ended =
-            app.db.write(move |c| Box::pin(completed(c, task, workspace_id, done, words, now))).await?;
+            app.db.write(move |c| Box::pin(completed(c, id, workspace_id, done, output, now))).await?;
         let Some(End { task, effects }) = ended else { return Ok(None) };
         let Some(mut effects) = effects else { return Ok(Some(task)) };
         tracing::info!(task.id = %task.id, agent.id = %task.agent_id, "a task was completed");
@@ -214,26 +211,25 @@ fn announce(app: &App, workspace_id: WorkspaceId, task: &Task, effects: &Effects
 
 async fn completed(
     conn: &mut Conn,
-    task: Task,
+    id: TaskId,
     workspace_id: WorkspaceId,
     done: Completion,
-    words: Words,
+    output: Output,
     now: Time,
 ) -> Result<Option<End>, StoreError> {
-    agents::lock(conn, task.agent_id).await?;
     let (session_id, work_dir) = (done.session_id.as_deref(), done.work_dir.as_deref());
-    let completed = tasks::complete(conn, task.id, &done.result, session_id, work_dir, now).await?;
-    let Some(Completed { task, has_answered }) = completed else { return too_late(conn, task.id).await };
+    let completed = tasks::complete(conn, id, &done.result, session_id, work_dir, now).await?;
+    let Some(Completed { task, has_answered }) = completed else { return too_late(conn, id).await };
     if let Some(chat) = task.chat_session_id {
         // In the same transaction, so that the next turn cannot start from the old place.
         sessions::merge_pointer(conn, chat, session_id, work_dir, task.runtime_id, now).await?;
     }
-    let Words { reply, comment } = words;
+    let reply = completion::answer(&task, &output, now);
     if let Some(reply) = &reply {
         sessions::insert_reply(conn, reply).await?;
     }
-    let posted = match comment {
-        // Nor does it owe one whose agent wrote something itself, or decided as a squad's leader
+    let posted = match completion::output(&task, &output) {
+        // None is owed where the agent wrote something itself, or decided as a squad's leader
         // that nothing needs to be said.
         Some(word) if !has_answered => completion::insert(conn, workspace_id, &task, word, now).await?,
         _ => None,

@@ -311,8 +311,8 @@ pub struct Completed {
 
 from_row!(Completed { has_answered; task });
 
-/// Running becomes completed. A pinned session or directory survives an empty one. `None`
-/// when it was not running.
+/// Running becomes completed, with the task's agent locked. A pinned session or directory survives an
+/// empty one. `None` when it was not running.
 pub async fn complete(
     conn: &mut Conn,
     id: TaskId,
@@ -321,21 +321,19 @@ pub async fn complete(
     work_dir: Option<&str>,
     now: Time,
 ) -> Result<Option<Completed>, StoreError> {
-    const SQL: &str = concat!(
-        "UPDATE agent_task_queue SET status = 'completed', completed_at = $2, result = $3,
-            session_id = COALESCE($4, session_id), work_dir = COALESCE($5, work_dir),
-            prepare_lease_expires_at = NULL
-        WHERE id = $1 AND status || '' = 'running' RETURNING ",
-        task_columns!(),
-        ", EXISTS (SELECT 1 FROM comment c WHERE c.issue_id = agent_task_queue.issue_id AND c.author_type = 'agent'
-                AND c.author_id = agent_task_queue.agent_id
-                AND c.created_at >= COALESCE(agent_task_queue.started_at, agent_task_queue.created_at))
-            OR EXISTS (SELECT 1 FROM activity_log l WHERE l.issue_id = agent_task_queue.issue_id
-                AND l.action = 'squad_leader_evaluated' AND l.details ->> 'task_id' = $6
-                AND l.details ->> 'outcome' = 'no_action') AS has_answered"
+    const SQLITE: &str = concat!(set_completed!(""), "WHERE id = $1 ", if_running!());
+    // The agent before the task, as whoever claims locks them. What is said of answers is of before
+    // the wait for the lock: whoever ends a run has answered before.
+    const POSTGRES: &str = concat!(
+        "WITH held AS MATERIALIZED (SELECT a.id AS held_id FROM agent a
+            WHERE a.id = (SELECT t.agent_id FROM agent_task_queue t WHERE t.id = $1) FOR NO KEY UPDATE OF a) ",
+        set_completed!(" FROM held"),
+        "WHERE id = $1 AND agent_id = held_id ",
+        if_running!()
     );
+    let sql = by_engine!(conn, sqlite: SQLITE, postgres: POSTGRES);
     let text = id.to_string();
-    Ok(on_conn!(conn, |c| sqlx::query_as(SQL)
+    Ok(on_conn!(conn, |c| sqlx::query_as(sql)
         .bind(id)
         .bind(now)
         .bind(result)
@@ -345,6 +343,35 @@ pub async fn complete(
         .fetch_optional(c)
         .await)?)
 }
+
+macro_rules! set_completed {
+    ($from:literal) => {
+        concat!(
+            "UPDATE agent_task_queue SET status = 'completed', completed_at = $2, result = $3,
+            session_id = COALESCE($4, session_id), work_dir = COALESCE($5, work_dir),
+            prepare_lease_expires_at = NULL",
+            $from,
+            " "
+        )
+    };
+}
+use set_completed;
+
+macro_rules! if_running {
+    () => {
+        concat!(
+            "AND status || '' = 'running' RETURNING ",
+            task_columns!(),
+            ", EXISTS (SELECT 1 FROM comment c WHERE c.issue_id = agent_task_queue.issue_id AND c.author_type = 'agent'
+                AND c.author_id = agent_task_queue.agent_id
+                AND c.created_at >= COALESCE(agent_task_queue.started_at, agent_task_queue.created_at))
+            OR EXISTS (SELECT 1 FROM activity_log l WHERE l.issue_id = agent_task_queue.issue_id
+                AND l.action = 'squad_leader_evaluated' AND l.details ->> 'task_id' = $6
+                AND l.details ->> 'outcome' = 'no_action') AS has_answered"
+        )
+    };
+}
+use if_running;
 
 /// In flight becomes failed. `None` when it was not in flight.
 pub async fn fail(

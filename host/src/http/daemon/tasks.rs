@@ -255,7 +255,8 @@ pub(super) struct Completed {
     responses((status = 200, body = TaskBody)))]
 pub(super) async fn complete(
     app: App,
-    access: TaskAccess,
+    caller: Caller,
+    PlaceAccess(place): PlaceAccess,
     Body(sent): Body<Completed>,
 ) -> Result<Sorted<TaskBody>, Error> {
     let output = sent.output.unwrap_or_default();
@@ -270,10 +271,13 @@ pub(super) async fn complete(
         session_id: unless_empty(sent.session_id),
         work_dir: unless_empty(sent.work_dir),
     };
-    let ended = lifecycle::complete(&app, access.task, access.workspace_id, done).await;
+    let ended = lifecycle::complete(&app, place.task_id, place.workspace_id, done).await;
     let ended = ended.map_err(|error| Error::internal("complete task failed", error))?;
-    let task = ended.ok_or_else(|| Error::not_found("task not found"))?;
-    Ok(answer(&task, access.workspace_id))
+    let Some(task) = ended else {
+        let gone = Error::not_found("task not found");
+        return Err(extract::unless_gone(&app, &caller, place.task_id, gone).await);
+    };
+    Ok(answer(&task, place.workspace_id))
 }
 
 /// How a run failed.
