@@ -135,7 +135,7 @@ impl Gateways {
 }
 
 /// The floor, with the answers of a real gateway.
-pub fn floor(answers: &[(&str, PathBuf)]) -> anyhow::Result<Server> {
+pub fn floor(answers: &[(&str, &Path)]) -> anyhow::Result<Server> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["floor", "http"]);
     for (answer, file) in answers {

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket};
 use axum::extract::{State, WebSocketUpgrade};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use serde_json::{Value, json};
@@ -29,6 +29,9 @@ pub struct Args {
     /// The answer to a claim; none of it is read, so that it may hold a task or none
     #[arg(long, value_name = "FILE")]
     claim: Option<PathBuf>,
+    /// Headers that go with every answer, one a line
+    #[arg(long, value_name = "FILE")]
+    headers: Option<PathBuf>,
 }
 
 const FLAGS: &str = r#"{"flags":{"runtime_brief_slim":"off"},"version":1}"#;
@@ -36,6 +39,7 @@ const WORKSPACE: &str = "00000000-0000-4000-8000-000000000001";
 
 #[derive(Clone)]
 struct Answers {
+    headers: Arc<[(HeaderName, HeaderValue)]>,
     heartbeat: Bytes,
     beat: Arc<str>,
     claim: Bytes,
@@ -52,12 +56,20 @@ impl Answers {
         let beat = format!(
             r#"{{"type":"daemon:heartbeat_ack","payload":{{"runtime_id":"{WORKSPACE}","status":"ok","feature_flags":{FLAGS}}}}}"#
         );
+        let headers = text(&args.headers, format!("{CONTENT_TYPE}: application/json"))?;
+        let headers: Option<_> = headers.lines().map(header).collect();
         Ok(Self {
+            headers: headers.context("--headers: a line is no header")?,
             heartbeat: text(&args.heartbeat, format!(r#"{{"status":"ok","feature_flags":{FLAGS}}}"#))?.into(),
             beat: text(&args.beat, beat)?.into(),
             claim: text(&args.claim, r#"{"task":null}"#.to_owned())?.into(),
         })
     }
+}
+
+fn header(line: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.parse().ok()?, value.trim().parse().ok()?))
 }
 
 pub async fn serve(args: Args) -> anyhow::Result<()> {
@@ -71,10 +83,13 @@ pub async fn serve(args: Args) -> anyhow::Result<()> {
 
 fn router(answers: Answers) -> Router {
     Router::new()
-        .route("/api/daemon/heartbeat", post(async |State(a): State<Answers>, _: Bytes| bytes(a.heartbeat)))
+        .route(
+            "/api/daemon/heartbeat",
+            post(async |State(a): State<Answers>, _: Bytes| a.with(a.heartbeat.clone())),
+        )
         .route(
             "/api/daemon/runtimes/{id}/tasks/claim",
-            post(async |State(a): State<Answers>, _: Bytes| bytes(a.claim)),
+            post(async |State(a): State<Answers>, _: Bytes| a.with(a.claim.clone())),
         )
         .route("/api/daemon/ws", any(upgrade))
         // What a client asks once, before the load begins.
@@ -85,12 +100,16 @@ fn router(answers: Answers) -> Router {
         .with_state(answers)
 }
 
-fn bytes(body: Bytes) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+impl Answers {
+    fn with(&self, body: Bytes) -> Response {
+        let mut response = Response::new(body.into());
+        response.headers_mut().extend(self.headers.iter().cloned());
+        response
+    }
 }
 
 fn made(value: &Value) -> Response {
-    (StatusCode::OK, bytes(value.to_string().into())).into_response()
+    ([(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
 /// As many runtimes as were asked for.
