@@ -268,9 +268,17 @@ fn people_hear_on_every_node_what_happens_on_any() {
         there.sort_by_key(Value::to_string);
         assert_eq!(here, there);
         assert_eq!(foreign.heard().await, Vec::<Value>::new());
-        // And back.
-        b.post("/api/skills", json!({"name": "from-afar"})).await.expect(201);
-        assert_eq!(near.wait_for("skill:created").await["skill"]["name"], "from-afar");
+        // And back, once that node knows of this one as well.
+        eventually("events come back", async || {
+            round += 1;
+            b.post("/api/skills", json!({"name": format!("from-afar-{round}")})).await.expect(201);
+            let is_from_afar = |event: &Value| {
+                let name = event["payload"]["skill"]["name"].as_str().unwrap_or_default();
+                event["type"] == "skill:created" && name.starts_with("from-afar-")
+            };
+            near.heard().await.iter().any(is_from_afar)
+        })
+        .await;
         two.finish().await;
         one.finish().await;
     });

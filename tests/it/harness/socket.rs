@@ -190,8 +190,10 @@ impl Socket {
 
     /// `None` once the connection is closed, one way or another.
     async fn receive(&mut self) -> Option<Message> {
+        // One for all that is passed over: pings come all the time.
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let received = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+            let received = tokio::time::timeout_at(deadline, self.stream.next()).await;
             match received.expect("nothing came for a minute") {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(message)) => return Some(message),
