@@ -7,6 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::harness::{About, Engine, Gateway, Past, World, ahead, id_of};
+use crate::plugins_scene::eventually;
 
 /// As much more as a claim may cost.
 const GROWTH: f64 = 1.2;
@@ -116,5 +117,33 @@ async fn a_claim_does_not_grow_with_what_waits_for_a_full_agent(engine: Engine) 
     gateway.seed_many(full, world.r1, "queued", 6000).await;
     gateway.analyze().await;
     held("behind 9,012 blocked tasks that were counted", counted, claims.cost().await);
+    gateway.finish().await;
+}
+
+/// How often PostgreSQL counted the table, whoever asked for it.
+async fn counted(gateway: &Gateway, table: &str) -> i64 {
+    const SQL: &str =
+        "SELECT analyze_count + autoanalyze_count AS looks FROM pg_stat_user_tables WHERE relname = $1";
+    gateway.value(SQL, json!([table])).await.as_i64().unwrap()
+}
+
+/// While tasks come in, PostgreSQL counts the tables that filled up meanwhile. To count a long one
+/// takes the time of a thousand claims, so that it is not done where a few rows more came to many.
+#[tokio::test]
+async fn a_table_is_counted_when_it_filled_up_and_not_for_a_few_rows_more() {
+    let gateway = Gateway::setup(Engine::Postgres).flag("--sweep-every=0").start().await;
+    let world = gateway.world().await;
+    gateway.seed_many(world.g1, world.r1, "completed", 4000).await;
+    gateway.execute("ANALYZE agent_task_queue", json!(null)).await;
+    let before = counted(&gateway, "agent_task_queue").await;
+    for number in 0..50 {
+        let issue = json!({"title": format!("T{number}"), "assignee_type": "agent", "assignee_id": world.g1});
+        world.a.post("/api/issues", issue).await.expect(201);
+    }
+    // All tables are looked at in one transaction: what it says of one is seen when it is over.
+    const SEEN: &str = "SELECT count(*) > 0 AS seen FROM pg_stats WHERE tablename = 'issue'";
+    eventually("issues are counted", async || gateway.value(SEEN, json!(null)).await == true).await;
+    assert!(counted(&gateway, "issue").await > 0);
+    assert_eq!(counted(&gateway, "agent_task_queue").await, before);
     gateway.finish().await;
 }
