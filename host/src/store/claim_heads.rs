@@ -22,8 +22,7 @@ use crate::telemetry::metrics;
 /// How far into a queue a head is looked for. When all of these are blocked it is looked for agent
 /// by agent, so that what waits behind a full one is not read. That is a part of the same statement
 /// on SQLite, and several more within the function on PostgreSQL.
-const DEPTH_SQLITE: i32 = 3;
-const DEPTH_POSTGRES: i32 = 8;
+const DEPTH: i32 = 3;
 
 /// A runtime that claims, and the hash of the token that its task would get.
 #[derive(Clone, Debug)]
@@ -95,7 +94,7 @@ pub async fn claim(conn: &mut Conn, asks: &[Ask], at: Moments) -> Result<Shared,
             let said: Vec<Said> = sqlx::query_as(SQL)
                 .bind(runtimes)
                 .bind(hashes)
-                .bind(DEPTH_POSTGRES)
+                .bind(DEPTH)
                 .bind(at.lost_before)
                 .bind(at.now)
                 .bind(at.lease)
@@ -180,7 +179,7 @@ async fn take(conn: &mut Conn, asks: &[Ask], at: Moments) -> Result<Vec<Head>, S
     metrics::db_statement();
     Ok(sqlx::query_as(SQL)
         .bind(Ids::of(asks.iter().map(|ask| ask.runtime.0)))
-        .bind(DEPTH_SQLITE)
+        .bind(DEPTH)
         .bind(at.lost_before)
         .bind(at.now)
         .bind(at.lease)
@@ -200,7 +199,7 @@ async fn list_idle(
     metrics::db_statement();
     Ok(sqlx::query_scalar(SQL)
         .bind(Ids::of(runtimes.iter().map(|runtime| runtime.0)))
-        .bind(DEPTH_SQLITE)
+        .bind(DEPTH)
         .bind(at.lost_before)
         .bind(at.now)
         .fetch_all(&mut **c)

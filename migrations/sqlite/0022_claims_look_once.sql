@@ -1,0 +1,2 @@
+-- Nothing: SQLite's claim is another statement.
+SELECT 1;
