@@ -1,17 +1,19 @@
 //! A running gateway: listeners bound, everything it needs built, until it is told to stop.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::ServiceExt;
 use axum::extract::Request;
+use axum::response::Response;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower::Layer;
 use tower::util::{MapRequestLayer, MapResponseLayer};
+use tower::{Layer, Service};
 
 use crate::app::{App, Flags, Handles};
 use crate::auth::cloud::Verifier;
@@ -26,6 +28,7 @@ use crate::dispatch::places::Places;
 use crate::dispatch::sweep::{self, Sweeper};
 use crate::dispatch::{autopilot_monitor, autopilot_schedule};
 use crate::enrich::log::TraceLog;
+use crate::http::express::Express;
 use crate::http::{methods, paths, router};
 use crate::live::bus::{self, Outbox};
 use crate::live::events::Events;
@@ -89,8 +92,8 @@ impl Gateway {
         app.pending.refresh().await.context("cannot read the requests that wait for daemons")?;
         tokio::spawn(app.pending.clone().keep(stopping.clone()));
         let servers = vec![
-            serve(public, router::public(app.clone()), stopping.clone()),
-            serve(admin, router::admin(app.clone()), stopping.clone()),
+            serve(public, Express::new(app.clone(), tree(router::public(app.clone()))), stopping.clone()),
+            serve(admin, tree(router::admin(app.clone())), stopping.clone()),
         ];
         Ok(Self { listen, admin_listen, app, stopping, servers, node })
     }
@@ -208,13 +211,19 @@ fn node_name(listen: SocketAddr) -> String {
     if host.is_empty() { listen.to_string() } else { format!("{host} {listen}") }
 }
 
+/// The routes with what comes before any of them is matched, and after all of them.
+fn tree(
+    router: axum::Router,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send {
+    let service = MapRequestLayer::new(|request| methods::unserved(paths::normalise(request)));
+    MapResponseLayer::new(methods::allowed).layer(service.layer(router))
+}
+
 fn serve(
     listener: TcpListener,
-    router: axum::Router,
+    service: impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
     stopping: CancellationToken,
 ) -> JoinHandle<std::io::Result<()>> {
-    let service = MapRequestLayer::new(|request| methods::unserved(paths::normalise(request)));
-    let service = MapResponseLayer::new(methods::allowed).layer(service.layer(router));
     let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
     tokio::spawn(async move {
         axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned()).await

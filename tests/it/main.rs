@@ -130,6 +130,8 @@ mod empty_poll;
 mod endings;
 /// Who stands by when an agent does not react.
 mod escalation;
+/// Calls that go past the tree of routes.
+mod express;
 /// Three nodes, and what may happen to them and their database,
 mod faults;
 /// … and what those tests share.

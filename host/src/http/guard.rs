@@ -19,16 +19,21 @@ use crate::store::{agents, tasks, workspaces};
 
 /// `/api/daemon/*`: a daemon's or a person's token.
 pub async fn daemon_plane(app: App, mut request: Request) -> Result<Request, Error> {
-    let header = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    let identity = daemon_caller(&app, request.headers()).await?;
+    note(&mut request, identity);
+    Ok(request)
+}
+
+/// Who calls `/api/daemon/*`.
+pub async fn daemon_caller(app: &App, headers: &HeaderMap) -> Result<Identity, Error> {
+    let header = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
     let token = match header {
         None | Some("") => return Err(Error::unauthorized("missing authorization header")),
         Some(text) => {
             text.strip_prefix("Bearer ").ok_or_else(|| Error::unauthorized("invalid authorization format"))?
         }
     };
-    let identity = app.auth.daemon_plane(token).await?;
-    note(&mut request, identity);
-    Ok(request)
+    Ok(app.auth.daemon_plane(token).await?)
 }
 
 /// The rest of `/api`: a person's token, their login's cookie, or the token of an agent at
@@ -127,12 +132,8 @@ pub async fn page_not_found() -> Response {
 
 /// Leaves the caller for the extractors, and its user for the log.
 fn note(request: &mut Request, identity: Identity) {
-    let user = match &identity {
-        Identity::User { user_id } | Identity::Task { user_id, .. } => Some(*user_id),
-        Identity::Daemon { .. } => None,
-    };
-    if let (Some(called_by), Some(user)) = (request.extensions().get::<CalledBy>(), user) {
-        called_by.note(user);
+    if let Some(called_by) = request.extensions().get::<CalledBy>() {
+        called_by.note(&identity);
     }
     request.extensions_mut().insert(Caller(identity));
 }

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod docs;
 pub mod document;
 pub mod error;
+pub mod express;
 pub mod extract;
 pub mod gate;
 pub mod guard;

@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use tower::{Layer, Service};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use crate::auth::Identity;
 use crate::model::ids::UserId;
 use crate::telemetry::metrics;
 use crate::telemetry::slow::Watch;
@@ -23,14 +24,24 @@ const ID_BYTES: usize = 128;
 /// What is asked too often to be worth a line.
 const PROBES: [&str; 3] = ["/health", "/readyz", "/healthz"];
 
+const GIVEN_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a tool says of itself: its platform, version and system.
+const CLIENT: [HeaderName; 3] = [
+    HeaderName::from_static("x-client-platform"),
+    HeaderName::from_static("x-client-version"),
+    HeaderName::from_static("x-client-os"),
+];
+
 /// Who called, filled in by the guard that found out.
 #[derive(Clone, Default)]
 pub struct CalledBy(Arc<OnceLock<UserId>>);
 
 impl CalledBy {
-    pub fn note(&self, user: UserId) {
-        // A request has one caller; a second guard says the same.
-        let _ = self.0.set(user);
+    pub fn note(&self, caller: &Identity) {
+        if let Identity::User { user_id } | Identity::Task { user_id, .. } = caller {
+            // A request has one caller; a second guard says the same.
+            let _ = self.0.set(*user_id);
+        }
     }
 }
 
@@ -56,7 +67,8 @@ pub struct Observed<S>(S);
 
 impl<S, B> Service<Request> for Observed<S>
 where
-    S: Service<Request, Response = Response<B>, Future: Send + 'static>,
+    S: Service<Request, Response = Response<B>, Error: 'static, Future: Send + 'static>,
+    B: 'static,
 {
     type Response = Response<B>;
     type Error = S::Error;
@@ -70,46 +82,75 @@ where
         if PROBES.contains(&request.uri().path()) {
             return Box::pin(self.0.call(request));
         }
-        let watch = Watch::start();
-        let seen = Seen::of(&request);
-        let span = tracing::info_span!("request", id = seen.id());
+        let route = request.extensions().get::<MatchedPath>().cloned().map_or(Route::None, Route::Matched);
+        let seen = Seen::of(&request, route);
         let called_by = CalledBy::default();
         request.extensions_mut().insert(called_by.clone());
-        let in_flight = InFlight::enter();
-        let answered = span.in_scope(|| self.0.call(request)).instrument(span.clone());
-        Box::pin(async move {
-            let response = answered.await?;
-            drop(in_flight);
-            let took = watch.total();
-            metrics::http_request(seen.method(), seen.route(), response.status().as_u16(), took);
-            let told = response.extensions().get::<Told>().map(|told| told.0.as_str());
-            span.in_scope(|| seen.log(response.status(), told, called_by.0.get(), took));
-            Ok(response)
-        })
+        let observation = Observation::begin(seen, called_by);
+        let answer = observation.span.in_scope(|| self.0.call(request));
+        Box::pin(observation.watch(answer))
     }
+}
+
+/// A request while it is answered.
+pub struct Observation {
+    seen: Seen,
+    called_by: CalledBy,
+    watch: Watch,
+    span: Span,
+    in_flight: InFlight,
+}
+
+impl Observation {
+    pub fn begin(seen: Seen, called_by: CalledBy) -> Self {
+        let span = tracing::info_span!("request", id = seen.id());
+        Self { seen, called_by, watch: Watch::start(), span, in_flight: InFlight::enter() }
+    }
+
+    /// The answer, which leaves its line and is counted.
+    pub async fn watch<B, E>(
+        self,
+        answer: impl Future<Output = Result<Response<B>, E>>,
+    ) -> Result<Response<B>, E> {
+        let Self { seen, called_by, watch, span, in_flight } = self;
+        let response = answer.instrument(span.clone()).await?;
+        drop(in_flight);
+        let took = watch.total();
+        metrics::http_request(seen.method(), seen.route(), response.status().as_u16(), took);
+        let told = response.extensions().get::<Told>().map(|told| told.0.as_str());
+        span.in_scope(|| seen.log(response.status(), told, called_by.0.get(), took));
+        Ok(response)
+    }
+}
+
+/// The pattern that a request's path matched.
+pub enum Route {
+    Matched(MatchedPath),
+    Known(&'static str),
+    None,
 }
 
 /// What is known of a request before it is answered, as it came: it becomes text where a line
 /// is written.
-struct Seen {
+pub struct Seen {
     id: OnceCell<String>,
     method: Method,
     uri: Uri,
-    route: Option<MatchedPath>,
+    route: Route,
     given_id: Option<HeaderValue>,
     client: [Option<HeaderValue>; 3],
 }
 
 impl Seen {
-    fn of(request: &Request) -> Self {
+    pub fn of(request: &Request, route: Route) -> Self {
         let header = |name| request.headers().get(name).cloned();
         Self {
             id: OnceCell::new(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
-            given_id: header("x-request-id"),
-            client: ["x-client-platform", "x-client-version", "x-client-os"].map(header),
+            route,
+            given_id: header(&GIVEN_ID),
+            client: CLIENT.each_ref().map(header),
         }
     }
 
@@ -123,9 +164,12 @@ impl Seen {
     }
 
     fn route(&self) -> &str {
-        let route = self.route.as_ref().map(MatchedPath::as_str);
-        // What falls through a prefix matched the prefix alone.
-        route.filter(|route| !route.contains("{*")).unwrap_or("unmatched")
+        match &self.route {
+            Route::Known(route) => route,
+            // What falls through a prefix matched the prefix alone.
+            Route::Matched(route) if !route.as_str().contains("{*") => route.as_str(),
+            Route::Matched(_) | Route::None => "unmatched",
+        }
     }
 
     /// One of the methods that exist; a label must not be whatever a caller makes up.

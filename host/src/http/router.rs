@@ -20,7 +20,7 @@ use crate::app::App;
 /// 8 MiB grows when it is escaped.
 const BODY_LIMIT: usize = 32 << 20;
 
-const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+pub(super) const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' https: data:; \
      connect-src 'self' wss:; frame-ancestors 'none'; object-src 'none'; base-uri 'self'; form-action 'self'",
 );

@@ -166,6 +166,7 @@ impl Client {
 }
 
 /// What goes up with a request.
+#[derive(Clone)]
 pub enum Payload {
     Nothing,
     /// Sent with a content type.

@@ -1,6 +1,6 @@
 //! Claiming a task, and the skills that a claim only referred to.
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ use crate::telemetry::slow::ClaimEndpoint;
 
 /// What a daemon says when it asks for the content of skills later.
 const SKILL_BUNDLES: &str = "skill-bundles-v1";
+/// The whole answer where there is nothing to do.
+const NO_TASK: &str = r#"{"task":null}"#;
 /// More references than any agent has skills are a mistake.
 const MAX_REFERENCES: usize = 1000;
 
@@ -33,18 +35,28 @@ const MAX_REFERENCES: usize = 1000;
         ("X-Client-Capabilities" = Option<String>, Header,
             description = "Separated by commas; with `skill-bundles-v1` skills come as references")),
     responses((status = 200, body = ClaimBody)))]
-pub async fn claim(app: App, request: Request) -> Result<Response, Error> {
+pub async fn claim(app: App, caller: Caller, request: Request) -> Result<Response, Error> {
+    let (mut parts, _) = request.into_parts();
+    let id = path_segment(&mut parts, "runtimeId").await;
+    claim_for(&app, &caller, &id, &parts.headers).await
+}
+
+/// As [`claim`], for the runtime with this id.
+pub async fn claim_for(app: &App, caller: &Caller, id: &str, headers: &HeaderMap) -> Result<Response, Error> {
     let mut log = ClaimEndpoint::start();
-    let answer = Box::pin(claim_timed(&app, request, &mut log)).await;
+    let answer = Box::pin(claim_timed(app, caller, id, headers, &mut log)).await;
     log.end();
     answer
 }
 
-async fn claim_timed(app: &App, request: Request, log: &mut ClaimEndpoint) -> Result<Response, Error> {
-    let (mut parts, _) = request.into_parts();
-    let id = path_segment(&mut parts, "runtimeId").await;
-    let caller = Caller::from_request_parts(&mut parts, app).await?;
-    let known = heartbeat::known(app, &caller, &id).await;
+async fn claim_timed(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    headers: &HeaderMap,
+    log: &mut ClaimEndpoint,
+) -> Result<Response, Error> {
+    let known = heartbeat::known(app, caller, id).await;
     log.auth_ms = log.lap();
     let runtime = known?.id;
     log.runtime_id = runtime.to_string();
@@ -62,19 +74,21 @@ async fn claim_timed(app: &App, request: Request, log: &mut ClaimEndpoint) -> Re
     let task = match claimed? {
         None => None,
         Some(mut claimed) => {
-            let delivery = delivery(&parts.headers);
+            let delivery = delivery(headers);
             Box::pin(claim::answer(app, &mut claimed, &generation, delivery)).await?
         }
     };
+    let Some(task) = task else {
+        log.payload_bytes = NO_TASK.len();
+        return Ok(([(header::CONTENT_TYPE, "application/json")], NO_TASK).into_response());
+    };
     let body = serde_json::to_vec(&json!({"task": task}))
         .map_err(|error| Error::internal("failed to encode the task", error))?;
-    if task.is_some() {
-        log.build_ms = log.lap();
-    }
+    log.build_ms = log.lap();
     log.payload_bytes = body.len();
     if log.is_slow() {
         let skills = ["/agent/skills", "/agent/skill_refs"];
-        let task = Value::Object(task.unwrap_or_default());
+        let task = Value::Object(task);
         let skills = skills.iter().find_map(|path| task.pointer(path));
         log.agent_skill_count = skills.and_then(Value::as_array).map_or(0, Vec::len);
         log.skill_payload_bytes = skills.map_or(0, |skills| skills.to_string().len());

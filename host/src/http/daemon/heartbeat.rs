@@ -20,7 +20,7 @@ use crate::telemetry::slow::HeartbeatEndpoint;
 
 /// Which runtime lives.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct Beat {
+pub struct Beat {
     runtime_id: Option<String>,
     /// Whether the daemon takes several imports at once.
     supports_batch_import: Option<bool>,
@@ -30,7 +30,7 @@ pub(super) struct Beat {
 #[utoipa::path(post, path = "/api/daemon/heartbeat", tag = "daemon", request_body = Beat,
     responses((status = 200, body = Answer),
         (status = 404, body = ErrorBody, description = "No such runtime; the daemon should register it again")))]
-pub(super) async fn heartbeat(app: App, caller: Caller, request: Request) -> Result<Json<Answer>, Error> {
+pub async fn heartbeat(app: App, caller: Caller, request: Request) -> Result<Json<Answer>, Error> {
     let mut log = HeartbeatEndpoint::start();
     log.auth_path = auth_path(request.headers());
     let answer = heartbeat_timed(&app, &caller, request, &mut log).await;

@@ -1,9 +1,9 @@
 //! `/api/daemon`: what daemons call.
 
-mod claim;
+pub mod claim;
 mod deregister;
 mod gc;
-mod heartbeat;
+pub mod heartbeat;
 mod legacy;
 mod messages;
 mod register;
