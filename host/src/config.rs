@@ -37,7 +37,7 @@ pub struct Config {
     /// `sqlite:PATH` or `postgres://…`; absent means SQLite in the data dir.
     #[serde(default)]
     pub database_url: Option<String>,
-    /// Whether nobody but gateways writes to a PostgreSQL database.
+    /// Whether nobody but gateways writes to the database.
     pub exclusive_database: bool,
     /// Where nodes find each other faster, and who lives; absent means the database does it all.
     #[serde(default)]

@@ -88,6 +88,25 @@ fn where_gateways_alone_write_an_empty_poll_asks_postgres_nothing() {
     });
 }
 
+/// Where the gateway alone writes to SQLite, it does not look whether somebody else did; what it
+/// queues itself is found, and so is then what others did.
+#[test]
+fn where_the_gateway_alone_writes_others_are_not_looked_for() {
+    crate::harness::run_with(Engine::Sqlite, async |engine| {
+        let setup =
+            Gateway::setup(engine).flag("--sweep-every=0").env("SWITCHYARD_EXCLUSIVE_DATABASE", "true");
+        let gateway = setup.start().await;
+        let world = gateway.world().await;
+        cost(&gateway, &world, world.r1, 2).await;
+        let unseen = gateway.seed_issue_task(world.g1, json!({})).await;
+        assert_eq!(world.a.claim(world.r1).await, None);
+        let issue = json!({"title": "New", "assignee_type": "agent", "assignee_id": world.g1});
+        world.a.post("/api/issues", issue).await.expect(201);
+        assert_eq!(id_of(&world.a.claim_one(world.r1).await), unseen);
+        gateway.finish().await;
+    });
+}
+
 /// The task that another node queued, as soon as this one has heard of it.
 async fn hinted(world: &World) -> Uuid {
     let mut claimed = None;

@@ -328,6 +328,8 @@ impl Db {
     /// where that cannot be noticed.
     pub fn outside_changes(&self) -> Option<u64> {
         match &self.pool {
+            // Whose operator says that nobody else writes need not look.
+            Pool::Sqlite { .. } if self.others.is_exclusive() => Some(0),
             Pool::Sqlite { elsewhere, .. } => Some(elsewhere.changes()),
             Pool::Postgres { .. } => self.others.changes(),
         }

@@ -45,8 +45,12 @@ impl Others {
     /// A number that stands still while everything that others do is heard. `None` while it is
     /// not, or where others write who do not say so.
     pub(super) fn changes(&self) -> Option<u64> {
-        let heard = self.exclusive.load(Ordering::Acquire) && self.hears.load(Ordering::Acquire);
+        let heard = self.is_exclusive() && self.hears.load(Ordering::Acquire);
         heard.then(|| self.missed.load(Ordering::Acquire))
+    }
+
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.exclusive.load(Ordering::Acquire)
     }
 
     fn moved(&self) -> MutexGuard<'_, HashSet<Moved>> {
