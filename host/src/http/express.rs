@@ -65,8 +65,9 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
         let Some(stop) = Stop::of(&request) else { return Either::Right(self.tree.call(request)) };
         let (app, called_by) = (self.app.clone(), CalledBy::default());
         let seen = Seen::of(&request, Route::Known(stop.route()));
-        let answer = dressed(answer(app, stop, unread::take_in(request), called_by.clone()));
-        Either::Left(Box::pin(Observation::begin(seen, called_by).watch(answer)))
+        // On the heap before all that is put around it: it is large, and would be copied each time.
+        let answer = Box::pin(answer(app, stop, unread::take_in(request), called_by.clone()));
+        Either::Left(Box::pin(Observation::begin(seen, called_by).watch(dressed(answer))))
     }
 }
 

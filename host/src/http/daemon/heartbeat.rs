@@ -33,7 +33,7 @@ pub struct Beat {
 pub async fn heartbeat(app: App, caller: Caller, request: Request) -> Result<Json<Answer>, Error> {
     let mut log = HeartbeatEndpoint::start();
     log.auth_path = auth_path(request.headers());
-    let answer = heartbeat_timed(&app, &caller, request, &mut log).await;
+    let answer = Box::pin(heartbeat_timed(&app, &caller, request, &mut log)).await;
     log.end();
     answer
 }

@@ -229,18 +229,24 @@ impl Bench {
         self.scenario(what, "floor", stage, fleet, bounds).await
     }
 
+    /// The median of some rounds: one pause of the machine is more than a hundredth of a round.
     async fn half_rate(&mut self, engine: Engine, rate: f64) -> anyhow::Result<Option<f64>> {
-        let gateway = self.gateway(engine).await?;
-        let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of this machine")]
         let rate = rate.max(1.0) as u32;
         let claims = self.size.claims.min(u64::from(rate) * self.size.time.as_secs().max(1) * 4);
-        // Not counted: a gateway that has just started prepares its statements and fills its pools.
-        let warm_up = Self::bounds((claims / 10).max(1));
-        self.scenario(Scenario::Claim, engine.name(), &gateway.stage, &fleet, warm_up).await?;
-        let bounds = Bounds { rate, ..Self::bounds(claims) };
-        let report = self.scenario(Scenario::Claim, engine.name(), &gateway.stage, &fleet, bounds).await?;
-        Ok(report.route("claim").map(|claim| as_f64(claim.p99_us) / 1000.0))
+        let mut p99s = Vec::new();
+        for _ in 0..self.size.rounds {
+            let gateway = self.gateway(engine).await?;
+            let fleet = Fleet::register(&gateway.stage.target, WORKSPACE, DAEMONS, RUNTIMES).await?;
+            // Not counted: a gateway that has just started prepares its statements and fills its pools.
+            let warm_up = Self::bounds((claims / 10).max(1));
+            self.scenario(Scenario::Claim, engine.name(), &gateway.stage, &fleet, warm_up).await?;
+            let bounds = Bounds { rate, ..Self::bounds(claims) };
+            let report =
+                self.scenario(Scenario::Claim, engine.name(), &gateway.stage, &fleet, bounds).await?;
+            p99s.extend(report.route("claim").map(|claim| as_f64(claim.p99_us) / 1000.0));
+        }
+        Ok((!p99s.is_empty()).then(|| median(p99s.into_iter())))
     }
 
     /// Claims a second by bare SQL: one a commit, and a group.
