@@ -35,6 +35,12 @@ async fn quiet(engine: Engine) -> Gateway {
     Gateway::setup(engine).flag("--sweep-every=0").start().await
 }
 
+/// The same, which is told that nobody else writes.
+async fn exclusive(engine: Engine) -> Gateway {
+    let setup = Gateway::setup(engine).flag("--sweep-every=0");
+    setup.env("SWITCHYARD_EXCLUSIVE_DATABASE", "true").start().await
+}
+
 /// Domain items 51 and 54: what was proved holds, also for a runtime that nobody ever queued
 /// anything for.
 #[apply(on_both)]
@@ -59,9 +65,7 @@ async fn an_empty_poll_asks_the_database_nothing(engine: Engine) {
 #[test]
 fn where_gateways_alone_write_an_empty_poll_asks_postgres_nothing() {
     crate::harness::run_with(Engine::Postgres, async |engine| {
-        let setup =
-            Gateway::setup(engine).flag("--sweep-every=0").env("SWITCHYARD_EXCLUSIVE_DATABASE", "true");
-        let gateway = setup.start().await;
+        let gateway = exclusive(engine).await;
         let world = gateway.world().await;
         let other = gateway.second_node().await;
         let polls = 200;
@@ -93,9 +97,7 @@ fn where_gateways_alone_write_an_empty_poll_asks_postgres_nothing() {
 #[test]
 fn where_the_gateway_alone_writes_others_are_not_looked_for() {
     crate::harness::run_with(Engine::Sqlite, async |engine| {
-        let setup =
-            Gateway::setup(engine).flag("--sweep-every=0").env("SWITCHYARD_EXCLUSIVE_DATABASE", "true");
-        let gateway = setup.start().await;
+        let gateway = exclusive(engine).await;
         let world = gateway.world().await;
         cost(&gateway, &world, world.r1, 2).await;
         let unseen = gateway.seed_issue_task(world.g1, json!({})).await;
