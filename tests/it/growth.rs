@@ -120,6 +120,23 @@ async fn a_claim_does_not_grow_with_what_waits_for_a_full_agent(engine: Engine) 
     gateway.finish().await;
 }
 
+/// Rows are mostly counted while nothing waits, because mostly nothing does. A database that expects
+/// nothing in the queue must not read all of it when there is much.
+#[apply(on_both)]
+async fn a_claim_does_not_grow_where_rows_were_counted_while_nothing_waited(engine: Engine) {
+    let gateway = observed(engine).await;
+    let world = gateway.world().await;
+    let claims = Claims { gateway: &gateway, world: &world, runtime: world.r1, agent: world.g1 };
+    let empty = claims.cost().await;
+    gateway.seed_many(world.g2, world.r2, "queued", 3000).await;
+    let over = "UPDATE agent_task_queue SET status = 'cancelled' WHERE agent_id = $1";
+    gateway.execute(over, json!([world.g2])).await;
+    gateway.analyze().await;
+    gateway.seed_many(world.g2, world.r2, "queued", 3000).await;
+    held("beside 3,000 that nobody expected", empty, claims.cost().await);
+    gateway.finish().await;
+}
+
 /// How often PostgreSQL was asked to count the table; what it counts by its own clock is not of it.
 async fn counted(gateway: &Gateway, table: &str) -> i64 {
     const SQL: &str = "SELECT analyze_count FROM pg_stat_user_tables WHERE relname = $1";

@@ -93,8 +93,16 @@ pub async fn list_stuck(
     }
     const NOT_FINISHED: &str = "SELECT id FROM agent_task_queue
         WHERE status = 'running' AND started_at < $1 ORDER BY started_at, id LIMIT $2";
-    const NOT_CLAIMED: &str = "SELECT id FROM agent_task_queue
-        WHERE status = 'queued' AND created_at < $1 ORDER BY created_at, id LIMIT $2";
+    // Where PostgreSQL's index for it says `status || ''`, so that no claim ever takes it.
+    macro_rules! not_claimed {
+        ($status:literal) => {
+            concat!(
+                "SELECT id FROM agent_task_queue WHERE ",
+                $status,
+                " = 'queued' AND created_at < $1 ORDER BY created_at, id LIMIT $2"
+            )
+        };
+    }
     Ok(match stuck {
         Stuck::Orphaned(runtime) => {
             on_conn!(conn, |c| sqlx::query_scalar(ORPHANED).bind(runtime).bind(limit).fetch_all(c).await)
@@ -120,11 +128,11 @@ pub async fn list_stuck(
                 .await)
         }
         Stuck::NotClaimed { created_before } => {
-            on_conn!(conn, |c| sqlx::query_scalar(NOT_CLAIMED)
-                .bind(created_before)
-                .bind(limit)
-                .fetch_all(c)
-                .await)
+            let sql = by_engine!(conn,
+                sqlite: not_claimed!("status"),
+                postgres: not_claimed!("status || ''"),
+            );
+            on_conn!(conn, |c| sqlx::query_scalar(sql).bind(created_before).bind(limit).fetch_all(c).await)
         }
     }?)
 }
