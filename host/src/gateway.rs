@@ -175,7 +175,7 @@ pub async fn build(config: &Config, flags: Flags, clock: Clock) -> anyhow::Resul
     Ok(App::new(Handles {
         auth: Auth::new(db.clone(), clock.clone(), keys, cloud, doors),
         access,
-        claims: Claims::new(db.clone(), clock.clone(), at_rest.clone()),
+        claims: Claims::new(db.for_claims(), clock.clone(), at_rest.clone()),
         at_rest,
         places: Places::default(),
         sweeper: Sweeper::default(),

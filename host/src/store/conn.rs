@@ -32,9 +32,10 @@ pub(super) enum Pool {
         checkpoints: SqlitePool,
         elsewhere: Elsewhere,
     },
-    /// The bus has connections of its own.
+    /// The bus has connections of its own, and so have groups of claims.
     Postgres {
         requests: PgPool,
+        claims: PgPool,
         bus: PgPool,
         statistics: Statistics,
     },
@@ -178,6 +179,18 @@ macro_rules! from_row {
 }
 
 impl Db {
+    /// The same database for groups of claims, of which few are under way at a time. On PostgreSQL
+    /// these have connections of their own, so that it is always the same process that claims: each
+    /// has its own plans and its own view of the tables, and to fill them takes many times a claim.
+    #[must_use]
+    pub fn for_claims(&self) -> Self {
+        let mut db = self.clone();
+        if let Pool::Postgres { requests, claims, .. } = &mut db.pool {
+            *requests = claims.clone();
+        }
+        db
+    }
+
     /// A connection for reading. What it sees is what was committed.
     ///
     /// The wait for one is on the heap, here and below: kilobytes that every call on the way to a
@@ -356,8 +369,8 @@ impl Db {
                 // Last, so that the file is whole without its log when this returns.
                 checkpoints.close().await;
             }
-            Pool::Postgres { requests, bus, .. } => {
-                tokio::join!(requests.close(), bus.close());
+            Pool::Postgres { requests, claims, bus, .. } => {
+                tokio::join!(requests.close(), claims.close(), bus.close());
             }
         }
     }

@@ -45,6 +45,8 @@ const LONG_LOG: i64 = 8192;
 /// SQLite readers are threads; more than the cores only wait for each other.
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// One claims, and another if that breaks.
+const CLAIM_CONNECTIONS: u32 = 2;
 /// Three that listen, and some that speak.
 const BUS_CONNECTIONS: u32 = 6;
 
@@ -171,10 +173,11 @@ async fn open_postgres(options: &Options) -> Result<Db, StoreError> {
             })
     };
     let requests = pool(POSTGRES_CONNECTIONS, SESSION).connect_with(connect.clone()).await?;
+    let claims = pool(CLAIM_CONNECTIONS, SESSION).connect_lazy_with(connect.clone());
     let bus = pool(BUS_CONNECTIONS, BUS_SESSION).idle_timeout(None).max_lifetime(None);
     let bus = bus.connect_lazy_with(connect);
     Ok(Db {
-        pool: Pool::Postgres { requests, bus, statistics: Statistics::default() },
+        pool: Pool::Postgres { requests, claims, bus, statistics: Statistics::default() },
         versions: QueueVersions::default(),
         others: Arc::default(),
     })
