@@ -1,19 +1,20 @@
 //! A running gateway: listeners bound, everything it needs built, until it is told to stop.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::ServiceExt;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
+use axum::serve::IncomingStream;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::util::{MapRequestLayer, MapResponseLayer};
-use tower::{Layer, Service};
+use tower::{Layer, Service, service_fn};
 
 use crate::app::{App, Flags, Handles};
 use crate::auth::cloud::Verifier;
@@ -91,9 +92,15 @@ impl Gateway {
         tokio::spawn(autopilot_monitor::keep(app.clone(), stopping.clone()));
         app.pending.refresh().await.context("cannot read the requests that wait for daemons")?;
         tokio::spawn(app.pending.clone().keep(stopping.clone()));
+        let (of_all, of_operators) = (router::public(app.clone()), router::admin(app.clone()));
+        let express_app = app.clone();
         let servers = vec![
-            serve(public, Express::new(app.clone(), tree(router::public(app.clone()))), stopping.clone()),
-            serve(admin, tree(router::admin(app.clone())), stopping.clone()),
+            serve(
+                public,
+                move |peer| Express::new(express_app.clone(), tree(of_all.clone(), peer)),
+                stopping.clone(),
+            ),
+            serve(admin, move |peer| tree(of_operators.clone(), peer), stopping.clone()),
         ];
         Ok(Self { listen, admin_listen, app, stopping, servers, node })
     }
@@ -211,20 +218,31 @@ fn node_name(listen: SocketAddr) -> String {
     if host.is_empty() { listen.to_string() } else { format!("{host} {listen}") }
 }
 
-/// The routes with what comes before any of them is matched, and after all of them.
+/// The routes with what comes before any of them is matched, and after all of them, for whoever
+/// is on the other side of a connection.
 fn tree(
     router: axum::Router,
+    peer: SocketAddr,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send {
-    let service = MapRequestLayer::new(|request| methods::unserved(paths::normalise(request)));
+    let service = MapRequestLayer::new(move |mut request: Request| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        methods::unserved(paths::normalise(request))
+    });
     MapResponseLayer::new(methods::allowed).layer(service.layer(router))
 }
 
-fn serve(
+/// Serves each connection by what `to` makes for the address on its other side.
+fn serve<S>(
     listener: TcpListener,
-    service: impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    to: impl Fn(SocketAddr) -> S + Clone + Send + 'static,
     stopping: CancellationToken,
-) -> JoinHandle<std::io::Result<()>> {
-    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+) -> JoinHandle<std::io::Result<()>>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
+    let service = service_fn(move |connection: IncomingStream<'_, TcpListener>| {
+        ready(Ok::<_, Infallible>(to(*connection.remote_addr())))
+    });
     tokio::spawn(async move {
         axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned()).await
     })

@@ -86,8 +86,12 @@ struct Transaction {
 /// runtime; and mints its token, all in one transaction. A runtime that is known to have
 /// nothing to hand out is answered from memory.
 pub async fn claim(app: &App, runtime: RuntimeId) -> Result<Option<Claimed>, ClaimError> {
-    let mut log = ClaimForRuntime::start(runtime.to_string());
-    let claimed = claim_timed(app, runtime, &mut log).await;
+    let Known::Nothing(version) = app.at_rest.ask(runtime) else {
+        metrics::claim("empty_cache_hit");
+        return Ok(None);
+    };
+    let mut log = ClaimForRuntime::start(runtime);
+    let claimed = claim_timed(app, runtime, version, &mut log).await;
     if claimed.is_err() && log.outcome == "no_task" {
         log.outcome = "error_claim";
     }
@@ -98,12 +102,9 @@ pub async fn claim(app: &App, runtime: RuntimeId) -> Result<Option<Claimed>, Cla
 async fn claim_timed(
     app: &App,
     id: RuntimeId,
+    version: Option<u64>,
     log: &mut ClaimForRuntime,
 ) -> Result<Option<Claimed>, ClaimError> {
-    let Known::Nothing(version) = app.at_rest.ask(id) else {
-        log.outcome = "empty_cache_hit";
-        return Ok(None);
-    };
     let task_app = app.clone();
     let claimed = lifecycle::to_the_end(async move { claim_shared(&task_app, id, version).await }).await;
     log.claim_loop_ms = log.lap();

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::model::ids::RuntimeId;
 use crate::telemetry::metrics;
 
 /// What an endpoint may take before it is worth a line.
@@ -41,7 +42,7 @@ pub fn millis(duration: Duration) -> f64 {
 /// Choosing a task for a runtime; see the line's fields.
 pub struct ClaimForRuntime {
     watch: Watch,
-    runtime_id: String,
+    runtime_id: RuntimeId,
     pub outcome: &'static str,
     pub list_pending_ms: f64,
     pub list_pending_count: i64,
@@ -50,7 +51,7 @@ pub struct ClaimForRuntime {
 }
 
 impl ClaimForRuntime {
-    pub fn start(runtime_id: String) -> Self {
+    pub fn start(runtime_id: RuntimeId) -> Self {
         Self {
             watch: Watch::start(),
             runtime_id,
@@ -72,7 +73,7 @@ impl ClaimForRuntime {
         let total = self.watch.total();
         if total >= CLAIM {
             tracing::info!(
-                runtime_id = self.runtime_id,
+                runtime_id = %self.runtime_id,
                 outcome = self.outcome,
                 total_ms = millis(total),
                 list_pending_ms = self.list_pending_ms,
@@ -89,7 +90,7 @@ impl ClaimForRuntime {
 /// A claim, from the request to the bytes of its answer; see the line's fields.
 pub struct ClaimEndpoint {
     watch: Watch,
-    pub runtime_id: String,
+    pub runtime_id: Option<RuntimeId>,
     pub outcome: &'static str,
     pub auth_ms: f64,
     pub claim_ms: f64,
@@ -103,7 +104,7 @@ impl ClaimEndpoint {
     pub fn start() -> Self {
         Self {
             watch: Watch::start(),
-            runtime_id: String::new(),
+            runtime_id: None,
             outcome: "unauth",
             auth_ms: 0.0,
             claim_ms: 0.0,
@@ -128,7 +129,7 @@ impl ClaimEndpoint {
         let total = self.watch.total();
         if total >= ENDPOINT {
             tracing::info!(
-                runtime_id = self.runtime_id,
+                runtime_id = self.runtime_id.map(|id| id.to_string()).unwrap_or_default(),
                 outcome = self.outcome,
                 total_ms = millis(total),
                 auth_ms = self.auth_ms,

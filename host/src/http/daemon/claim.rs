@@ -59,7 +59,7 @@ async fn claim_timed(
     let known = heartbeat::known(app, caller, id).await;
     log.auth_ms = log.lap();
     let runtime = known?.id;
-    log.runtime_id = runtime.to_string();
+    log.runtime_id = Some(runtime);
     // One set of plugins for the whole claim, whatever is applied meanwhile.
     let generation = app.plugins.snapshot();
     let claimed = dispatch::claim(app, runtime).await;
