@@ -3,7 +3,7 @@
 -- expected nothing in any index of what is queued, and took the one of the fewest bytes: each
 -- claim then read the whole queue, until the next count.
 DROP INDEX agent_task_queue_age;
-CREATE INDEX agent_task_queue_age ON agent_task_queue (created_at) WHERE status || '' = 'queued';
+CREATE INDEX agent_task_queue_age ON agent_task_queue (created_at) WHERE lower(status) = 'queued';
 
 -- Nothing is looked for by it, and every write of a task wrote to it.
 DROP INDEX agent_task_queue_originator;

@@ -35,7 +35,7 @@ const EXCUSED: [(&str, &str, &str); 12] = [
     ("r.status = 'offline' AND t.status IN", "", "a sweep's; reads what is in flight"),
     ("AND status = 'dispatched' AND dispatched_at <", "", "a sweep's; reads what is in flight"),
     ("WHERE status = 'queued' AND created_at <", "", "a sweep's; reads what waits where that is little"),
-    ("WHERE status || '' = 'queued' AND created_at <", "", "as above"),
+    ("WHERE lower(status) = 'queued' AND created_at <", "", "as above"),
     (
         "WHERE runtime_id = $1 AND status IN ('dispatched'",
         "",

@@ -93,7 +93,7 @@ pub async fn list_stuck(
     }
     const NOT_FINISHED: &str = "SELECT id FROM agent_task_queue
         WHERE status = 'running' AND started_at < $1 ORDER BY started_at, id LIMIT $2";
-    // Where PostgreSQL's index for it says `status || ''`, so that no claim ever takes it.
+    // Where PostgreSQL's index for it says `lower(status)`, which no claim says, so that none ever takes it.
     macro_rules! not_claimed {
         ($status:literal) => {
             concat!(
@@ -130,7 +130,7 @@ pub async fn list_stuck(
         Stuck::NotClaimed { created_before } => {
             let sql = by_engine!(conn,
                 sqlite: not_claimed!("status"),
-                postgres: not_claimed!("status || ''"),
+                postgres: not_claimed!("lower(status)"),
             );
             on_conn!(conn, |c| sqlx::query_scalar(sql).bind(created_before).bind(limit).fetch_all(c).await)
         }
