@@ -234,7 +234,7 @@ fn tree(
 /// Serves each connection by what `to` makes for the address on its other side.
 fn serve<S>(
     listener: TcpListener,
-    to: impl Fn(SocketAddr) -> S + Clone + Send + 'static,
+    to: impl Fn(SocketAddr) -> S + Send + 'static,
     stopping: CancellationToken,
 ) -> JoinHandle<std::io::Result<()>>
 where
